@@ -1,0 +1,451 @@
+package tlscheck
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/md5" // #nosec G501 -- to recognise certificates that still use it
+	"crypto/rsa"
+	"crypto/sha1" // #nosec G505 -- likewise
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/connsec/connsec"
+	"golang.org/x/crypto/ocsp"
+)
+
+// Certificates is a list of certificates that marshals to JSON as base64 DER, so that what
+// was observed can be kept and judged again later.
+type Certificates []*x509.Certificate
+
+// MarshalJSON writes an array of base64 DER strings.
+func (cs Certificates) MarshalJSON() ([]byte, error) {
+	ders := make([][]byte, len(cs))
+	for i, c := range cs {
+		ders[i] = c.Raw
+	}
+	return json.Marshal(ders)
+}
+
+// UnmarshalJSON parses what MarshalJSON writes.
+func (cs *Certificates) UnmarshalJSON(data []byte) error {
+	var ders [][]byte
+	if err := json.Unmarshal(data, &ders); err != nil {
+		return err
+	}
+	out := make(Certificates, len(ders))
+	for i, der := range ders {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("tlscheck: certificate %d: %w", i, err)
+		}
+		out[i] = c
+	}
+	*cs = out
+	return nil
+}
+
+// Chain is a certificate with the question asked about it: would clients that use Name
+// trust this? Certificates may come from a handshake, from files or from bytes; see
+// [ParseCertificates].
+type Chain struct {
+	Certs   []*x509.Certificate    // leaf first, as presented or as found in the file
+	Name    string                 // DNS name that clients use; empty: names are not judged
+	Subject string                 // what the findings are about; empty: the name
+	Roots   *x509.CertPool         // trust anchors; nil: the system's
+	Known   []*x509.Certificate    // CA certificates at hand that are not trust anchors; they tell an incomplete chain from an unknown CA
+	CRLs    []*x509.RevocationList // see [LoadCRL]; without any, revocation is judged by Staple alone
+	Staple  []byte                 // OCSP response in DER, as stapled by the server
+	At      time.Time              // judge as of this instant; zero: now
+}
+
+// ChainObservation is what is known about a [Chain]: the certificates, the paths to a
+// trusted root, and what the issuers say of revocation. It marshals to JSON. Set At before
+// judging to ask what will break on a given day.
+type ChainObservation struct {
+	Subject string         `json:"subject"`
+	Name    string         `json:"name,omitempty"`
+	Certs   Certificates   `json:"certs"`
+	Paths   []Certificates `json:"paths,omitempty"`   // from leaf to trusted root, whatever the dates say; at most maxPaths
+	Missing Certificates   `json:"missing,omitempty"` // intermediates that had to come from Known
+	NoPath  string         `json:"no_path,omitempty"` // why there is no path
+	Unknown bool           `json:"unknown,omitempty"` // the roots could not be read, so there being no path says nothing
+	Revoked []Revocation   `json:"revoked,omitempty"` // what issuers say of each certificate of the best path
+	At      time.Time      `json:"at"`
+}
+
+// Revocation is one issuer's statement about one certificate.
+type Revocation struct {
+	Serial  string    `json:"serial"`
+	Source  string    `json:"source"` // "CRL" or "OCSP staple"
+	Revoked bool      `json:"revoked"`
+	At      time.Time `json:"at,omitzero"`    // when it was revoked
+	Issued  time.Time `json:"issued"`         // the statement's own validity …
+	Until   time.Time `json:"until,omitzero"` // … zero: unlimited
+	Problem string    `json:"problem,omitempty"`
+}
+
+// maxPaths bounds how many trusted paths are kept; cross-signed roots rarely give more than
+// three.
+const maxPaths = 8
+
+// Observe builds the paths. It does no network I/O.
+//
+// Paths are sought without regard to dates (the dates are judged afterwards, so that an
+// expired certificate is reported as expired and not as untrusted) and without regard to
+// name and key usage, for the same reason.
+func (c Chain) Observe() ChainObservation {
+	o := ChainObservation{Subject: c.Subject, Name: c.Name, Certs: c.Certs, At: c.At}
+	if o.At.IsZero() {
+		o.At = time.Now()
+	}
+	if o.Subject == "" {
+		o.Subject = o.Name
+	}
+	if len(c.Certs) == 0 {
+		return o
+	}
+	roots := c.Roots
+	if roots == nil {
+		system, err := x509.SystemCertPool()
+		if err != nil {
+			o.NoPath, o.Unknown = "the system's trusted roots cannot be read: "+err.Error(), true
+			return o
+		}
+		roots = system
+	}
+	presented := c.Certs[1:]
+	paths, err := verify(c.Certs[0], presented, roots, o.At)
+	if err != nil && len(c.Known) > 0 {
+		all := append(append([]*x509.Certificate{}, presented...), c.Known...)
+		if more, err2 := verify(c.Certs[0], all, roots, o.At); err2 == nil {
+			paths = nil // what the server sent does not suffice, which is what clients see
+			o.Missing = missing(more[0], c.Certs)
+			o.NoPath = "the server does not send " + subjects(o.Missing)
+		}
+	}
+	for i := 0; i < len(paths) && i < maxPaths; i++ {
+		o.Paths = append(o.Paths, paths[i])
+	}
+	if err != nil && o.NoPath == "" {
+		o.NoPath = pathProblem(err)
+	}
+	o.Revoked = c.revocation(o.bestPath())
+	return o
+}
+
+// Judge observes and judges in one step.
+func (c Chain) Judge() connsec.Report { return c.Observe().Judge() }
+
+// verify finds paths to a root at any instant at which they may hold: first now, then at the
+// edges of the validity of each certificate at hand.
+func verify(leaf *x509.Certificate, others []*x509.Certificate, roots *x509.CertPool, now time.Time) ([][]*x509.Certificate, error) {
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	for _, c := range others {
+		opts.Intermediates.AddCert(c)
+	}
+	times := []time.Time{now, leaf.NotAfter, leaf.NotBefore}
+	for _, c := range others {
+		times = append(times, c.NotAfter, c.NotBefore)
+	}
+	var first error
+	for _, t := range times {
+		opts.CurrentTime = t
+		paths, err := leaf.Verify(opts)
+		if err == nil {
+			return paths, nil
+		}
+		var invalid x509.CertificateInvalidError
+		if expired := errors.As(err, &invalid) && invalid.Reason == x509.Expired; first == nil || !expired && isExpired(first) {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+func isExpired(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+}
+
+// pathProblem says in our words why there is no path; Go's text is kept where it adds a fact.
+func pathProblem(err error) string {
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return "no presented certificate leads to a trusted root"
+	case isExpired(err):
+		return "the certificates of the path are never valid at the same time"
+	default:
+		return strings.TrimPrefix(err.Error(), "x509: ")
+	}
+}
+
+// missing returns the certificates of path (root excepted) that are not among presented.
+func missing(path, presented []*x509.Certificate) Certificates {
+	var out Certificates
+next:
+	for _, c := range path[:len(path)-1] {
+		for _, p := range presented {
+			if c.Equal(p) {
+				continue next
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func subjects(cs Certificates) string {
+	names := make([]string, len(cs))
+	for i, c := range cs {
+		names[i] = displayName(c)
+	}
+	return strings.Join(names, ", ")
+}
+
+// displayName is a short name for people: CN, else the whole subject, else the serial.
+func displayName(c *x509.Certificate) string {
+	switch {
+	case c.Subject.CommonName != "":
+		return fmt.Sprintf("%q", c.Subject.CommonName)
+	case len(c.Subject.Names) > 0:
+		return fmt.Sprintf("%q", c.Subject.String())
+	default:
+		return "serial " + c.SerialNumber.Text(16)
+	}
+}
+
+func (o ChainObservation) leaf() *x509.Certificate {
+	if len(o.Certs) == 0 {
+		return nil
+	}
+	return o.Certs[0]
+}
+
+// bestPath is the first path whose certificates are all valid at o.At, else the first.
+func (o ChainObservation) bestPath() Certificates {
+	for _, p := range o.Paths {
+		valid := true
+		for _, c := range p {
+			valid = valid && !o.At.Before(c.NotBefore) && !o.At.After(c.NotAfter)
+		}
+		if valid {
+			return p
+		}
+	}
+	if len(o.Paths) > 0 {
+		return o.Paths[0]
+	}
+	return nil
+}
+
+// judged are the certificates whose quality matters to clients: those of the best path or,
+// without one, those presented; in both cases without a root, whose self-signature nobody
+// relies on, unless it is the leaf itself.
+func (o ChainObservation) judged() Certificates {
+	path := o.bestPath()
+	if path == nil {
+		path = o.Certs
+	}
+	var out Certificates
+	for i, c := range path {
+		if i == 0 || !signedByItself(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// signedByItself checks the signature, not the names: a certificate without AKI or with equal
+// issuer and subject may still be signed by someone else. Signatures with SHA-1 and MD5, which
+// crypto/x509 refuses to check, are checked here, because old self-signed certificates have
+// them.
+func signedByItself(c *x509.Certificate) bool {
+	if string(c.RawIssuer) != string(c.RawSubject) {
+		return false
+	}
+	err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+	var insecure x509.InsecureAlgorithmError
+	if !errors.As(err, &insecure) {
+		return err == nil
+	}
+	var sum []byte
+	var hash crypto.Hash
+	switch c.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1:
+		s := sha1.Sum(c.RawTBSCertificate) // #nosec G401
+		sum, hash = s[:], crypto.SHA1
+	case x509.MD5WithRSA:
+		s := md5.Sum(c.RawTBSCertificate) // #nosec G401
+		sum, hash = s[:], crypto.MD5
+	default:
+		return false
+	}
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, hash, sum, c.Signature) == nil
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(key, sum, c.Signature)
+	}
+	return false
+}
+
+// revocation collects what the CRLs and the staple say about the path. Statements whose
+// signature does not verify against the issuer in the path are recorded as problems.
+func (c Chain) revocation(path Certificates) []Revocation {
+	var out []Revocation
+	if len(path) < 2 {
+		return nil
+	}
+	if len(c.Staple) > 0 {
+		r := Revocation{Serial: path[0].SerialNumber.Text(16), Source: "OCSP staple"}
+		if resp, err := ocsp.ParseResponseForCert(c.Staple, path[0], path[1]); err != nil {
+			r.Problem = "does not verify"
+		} else {
+			r.Issued, r.Until = resp.ThisUpdate, resp.NextUpdate
+			switch resp.Status {
+			case ocsp.Revoked:
+				r.Revoked, r.At = true, resp.RevokedAt
+			case ocsp.Unknown:
+				r.Problem = "the responder does not know the certificate"
+			}
+		}
+		out = append(out, r)
+	}
+	for i := 0; i+1 < len(path); i++ {
+		for _, crl := range c.CRLs {
+			if string(crl.RawIssuer) != string(path[i+1].RawSubject) {
+				continue
+			}
+			r := Revocation{Serial: path[i].SerialNumber.Text(16), Source: "CRL", Issued: crl.ThisUpdate, Until: crl.NextUpdate}
+			if err := crl.CheckSignatureFrom(path[i+1]); err != nil {
+				r.Problem = "the CRL's signature does not verify"
+			}
+			for _, entry := range crl.RevokedCertificateEntries {
+				if entry.SerialNumber.Cmp(path[i].SerialNumber) == 0 {
+					r.Revoked, r.At = true, entry.RevocationTime
+				}
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Bounds on what is read: the largest public CRLs are tens of MiB; a certificate file of more
+// than a MiB is something else.
+const (
+	maxCertificateFile = 1 << 20
+	maxCRL             = 64 << 20
+)
+
+// ParseCertificates reads one or more certificates in PEM or DER. PEM blocks of other types
+// are skipped; input without any certificate is an error.
+func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
+	if len(data) == 0 {
+		return nil, errors.New("tlscheck: the certificate file is empty")
+	}
+	if len(data) > maxCertificateFile {
+		return nil, fmt.Errorf("tlscheck: certificate file of %d bytes: more than %d, so this is something else", len(data), maxCertificateFile)
+	}
+	block, rest := pem.Decode(data)
+	if block == nil {
+		certs, err := x509.ParseCertificates(data)
+		if err != nil {
+			return nil, errors.New("tlscheck: neither PEM nor a DER certificate")
+		}
+		return certs, nil
+	}
+	var certs []*x509.Certificate
+	for n := 1; block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("tlscheck: certificate %d of the PEM file: %w", n, err)
+			}
+			certs = append(certs, c)
+			n++
+		}
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("tlscheck: the PEM file holds no certificate")
+	}
+	return certs, nil
+}
+
+// SplitRoots sorts CA certificates into trust anchors, which are signed by themselves, and the
+// others, which can complete a chain but anchor nothing (for [Chain.Known] and
+// [Endpoint.Known]).
+func SplitRoots(certs []*x509.Certificate) (*x509.CertPool, []*x509.Certificate) {
+	roots := x509.NewCertPool()
+	var known []*x509.Certificate
+	for _, c := range certs {
+		if signedByItself(c) {
+			roots.AddCert(c)
+		} else {
+			known = append(known, c)
+		}
+	}
+	return roots, known
+}
+
+// LoadCRL reads a revocation list, DER or PEM, from a file or an http or https URL. Its
+// signature is verified when a chain is judged, so plain HTTP (the usual way CRLs are served)
+// is safe. A nil client means [http.DefaultClient].
+func LoadCRL(ctx context.Context, location string, client *http.Client) (*x509.RevocationList, error) {
+	data, err := fetch(ctx, location, client)
+	if err != nil {
+		return nil, fmt.Errorf("tlscheck: CRL %s: %w", location, err)
+	}
+	if block, _ := pem.Decode(data); block != nil {
+		data = block.Bytes
+	}
+	crl, err := x509.ParseRevocationList(data)
+	if err != nil {
+		return nil, fmt.Errorf("tlscheck: CRL %s: not a certificate revocation list", location)
+	}
+	return crl, nil
+}
+
+func fetch(ctx context.Context, location string, client *http.Client) ([]byte, error) {
+	var from io.ReadCloser
+	if strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://") {
+		if client == nil {
+			client = http.DefaultClient
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
+		if err != nil {
+			return nil, errors.New("not a usable URL")
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			_ = resp.Body.Close()
+			return nil, fmt.Errorf("the server answers %s", resp.Status)
+		}
+		from = resp.Body
+	} else {
+		f, err := os.Open(location)
+		if err != nil {
+			return nil, err
+		}
+		from = f
+	}
+	defer from.Close()
+	data, err := io.ReadAll(io.LimitReader(from, maxCRL+1))
+	if err == nil && len(data) > maxCRL {
+		err = fmt.Errorf("more than %d MiB", maxCRL>>20)
+	}
+	return data, err
+}

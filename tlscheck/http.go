@@ -1,0 +1,327 @@
+package tlscheck
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/connsec/connsec"
+)
+
+const (
+	userAgent   = "connsec"
+	maxBody     = 64 << 10 // enough to recognise a login form
+	httpTimeout = 10 * time.Second
+	httpPort    = 80
+)
+
+// PlainHTTP is a port on which a server may speak HTTP without TLS.
+type PlainHTTP struct {
+	Host     string   // as in clients' settings
+	Port     uint16   // 0: 80
+	Path     string   // what to ask for; empty: "/"
+	Connect  string   // see [Endpoint.Connect]
+	Subject  string   // empty: "http://host:port"
+	Dialer   Dialer   // nil: a net.Dialer
+	Resolver Resolver // nil: net.DefaultResolver
+	Now      func() time.Time
+}
+
+// PlainObservation is what a [PlainHTTP] port answered, address by address.
+type PlainObservation struct {
+	Subject   string         `json:"subject"`
+	At        time.Time      `json:"at"`
+	Duration  time.Duration  `json:"duration"`
+	Addresses []PlainAddress `json:"addresses"`
+}
+
+// PlainAddress is what one address answered to an HTTP request in clear.
+type PlainAddress struct {
+	Address netip.AddrPort `json:"address"`
+	Problem Problem        `json:"problem,omitzero"` // why there was no HTTP answer
+	Waited  time.Duration  `json:"waited"`           // how long the answer, or its absence, took
+	Answer  *HTTPAnswer    `json:"answer,omitempty"`
+}
+
+// HTTPAnswer is what matters of an HTTP response. Header values that may carry secrets are
+// kept as a yes or no only.
+type HTTPAnswer struct {
+	Status       int      `json:"status"`
+	Redirect     string   `json:"redirect,omitempty"`      // scheme and host of Location, without path and query
+	SetsCookie   bool     `json:"sets_cookie,omitempty"`   // any Set-Cookie
+	Challenges   []string `json:"challenges,omitempty"`    // schemes of WWW-Authenticate
+	PasswordForm bool     `json:"password_form,omitempty"` // the page asks for a password
+	HasContent   bool     `json:"has_content,omitempty"`   // a body came
+	HSTS         []string `json:"hsts,omitempty"`          // Strict-Transport-Security, one entry per header
+}
+
+func (p PlainHTTP) endpoint() Endpoint {
+	e := Endpoint{Host: p.Host, Port: p.Port, Connect: p.Connect, Subject: p.Subject, Dialer: p.Dialer, Resolver: p.Resolver, Now: p.Now}
+	if e.Port == 0 {
+		e.Port = httpPort
+	}
+	if e.Subject == "" {
+		e.Subject = "http://" + e.subject()
+	}
+	return e
+}
+
+// Validate judges the name.
+func (p PlainHTTP) Validate() connsec.Report { return CheckName(p.Host) }
+
+// Observe sends one GET to each address, without credentials, and follows no redirect. The
+// error is about the name or the context.
+func (p PlainHTTP) Observe(ctx context.Context) (PlainObservation, error) {
+	e := p.endpoint()
+	o := PlainObservation{Subject: e.subject(), At: e.now()}
+	addrs, err := e.Addresses(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.Addresses = make([]PlainAddress, min(len(addrs), maxAddresses))
+	var wg sync.WaitGroup
+	for i := range o.Addresses {
+		wg.Go(func() { o.Addresses[i] = p.observeAddress(ctx, e, addrs[i]) })
+	}
+	wg.Wait()
+	o.Duration = e.now().Sub(o.At)
+	return o, nil
+}
+
+func (p PlainHTTP) observeAddress(ctx context.Context, e Endpoint, addr netip.AddrPort) PlainAddress {
+	a := PlainAddress{Address: addr}
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
+	host := wireName(p.Host)
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if e.Port != httpPort {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(e.Port)))
+	}
+	begin := time.Now()
+	a.Answer, a.Problem = get(ctx, "http://"+host, p.Path, func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, addr) })
+	a.Waited = time.Since(begin)
+	return a
+}
+
+// get asks for a path over a connection that dial opens and reads a bounded answer.
+func get(ctx context.Context, base, path string, dial func(context.Context) (net.Conn, error)) (*HTTPAnswer, Problem) {
+	u, err := url.Parse(base)
+	if err == nil && path != "" {
+		u, err = u.Parse("/" + strings.TrimPrefix(path, "/"))
+	}
+	if err != nil {
+		return nil, Problem{Other, "the path is not part of a URL"}
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	opened := false
+	open := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx)
+		opened = err == nil
+		return conn, err
+	}
+	transport := &http.Transport{
+		DialContext: open, DialTLSContext: open, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxBody,
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, Problem{Other, "the host is not part of a URL"}
+	}
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		p := ProblemOf(err)
+		switch {
+		case opened && (p.Kind == Other || p.Kind == NotTLS): // net/http: malformed response
+			p = Problem{NotTLS, "something else than HTTP answers"}
+		case opened && p.Kind == Timeout:
+			p = Problem{Other, "the port accepts connections but does not answer in time"}
+		}
+		return nil, p
+	}
+	defer resp.Body.Close()
+	return answerOf(resp), Problem{}
+}
+
+func answerOf(resp *http.Response) *HTTPAnswer {
+	a := &HTTPAnswer{Status: resp.StatusCode, SetsCookie: len(resp.Header.Values("Set-Cookie")) > 0, HSTS: resp.Header.Values("Strict-Transport-Security")}
+	if loc, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		a.Redirect = (&url.URL{Scheme: loc.Scheme, Host: loc.Host}).String()
+	}
+	for _, h := range resp.Header.Values("WWW-Authenticate") {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(h), " ")
+		a.Challenges = append(a.Challenges, clip(scheme))
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	a.HasContent = len(body) > 0
+	lower := bytes.ToLower(body)
+	a.PasswordForm = bytes.Contains(lower, []byte(`type="password"`)) || bytes.Contains(lower, []byte(`type='password'`)) || bytes.Contains(lower, []byte("type=password"))
+	return a
+}
+
+// Probe observes and judges; the report contains the name rules too.
+func (p PlainHTTP) Probe(ctx context.Context) (connsec.Report, error) {
+	o, err := p.Observe(ctx)
+	if err != nil {
+		return connsec.Report{}, err
+	}
+	r := o.Judge()
+	r.Findings = append(p.Validate().Findings, r.Findings...)
+	return r, nil
+}
+
+// HTTPS is a web server behind TLS: the endpoint, and what it says in HTTP.
+type HTTPS struct {
+	Endpoint
+	Path string // what to ask for; empty: "/"
+}
+
+// HTTPSObservation adds the answers in HTTP to what was seen of the endpoint.
+type HTTPSObservation struct {
+	Observation
+	HTTP []HTTPSAddress `json:"http"` // in the order of Addresses
+}
+
+// HTTPSAddress is what one address of an HTTPS server answered.
+type HTTPSAddress struct {
+	Address netip.AddrPort `json:"address"`
+	Name    string         `json:"name"`
+	// Clear is the answer to an HTTP request sent without TLS to the HTTPS port; nil if the
+	// answer was no HTTP, with the reason in ClearProblem.
+	Clear        *HTTPAnswer `json:"clear,omitempty"`
+	ClearProblem Problem     `json:"clear_problem,omitzero"`
+	// Answer is the answer over verified TLS; nil if that could not be had.
+	Answer        *HTTPAnswer `json:"answer,omitempty"`
+	AnswerProblem Problem     `json:"answer_problem,omitzero"`
+}
+
+// Observe looks at the endpoint as [Endpoint.Observe] does and, at each address that speaks
+// TLS, sends one GET in clear and one over verified TLS.
+func (h HTTPS) Observe(ctx context.Context) (HTTPSObservation, error) {
+	o, err := h.Endpoint.Observe(ctx)
+	if err != nil {
+		return HTTPSObservation{}, err
+	}
+	out := HTTPSObservation{Observation: o, HTTP: make([]HTTPSAddress, len(o.Addresses))}
+	var wg sync.WaitGroup
+	for i, a := range o.Addresses {
+		out.HTTP[i] = HTTPSAddress{Address: a.Address, Name: h.Host}
+		if a.Unreachable != (Problem{}) {
+			out.HTTP[i].ClearProblem, out.HTTP[i].AnswerProblem = a.Unreachable, a.Unreachable
+			continue
+		}
+		wg.Go(func() { out.HTTP[i].Clear, out.HTTP[i].ClearProblem = h.askInClear(ctx, a.Address) })
+		wg.Go(func() { out.HTTP[i].Answer, out.HTTP[i].AnswerProblem = h.ask(ctx, a.Address) })
+	}
+	wg.Wait()
+	out.Duration = h.now().Sub(o.At)
+	return out, nil
+}
+
+// askInClear sends HTTP to the TLS port and reads what comes back, which may be a TLS alert.
+func (h HTTPS) askInClear(ctx context.Context, addr netip.AddrPort) (*HTTPAnswer, Problem) {
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
+	conn, err := h.dial(ctx, addr)
+	if err != nil {
+		return nil, ProblemOf(err)
+	}
+	defer conn.Close()
+	stop := closeWhenDone(ctx, conn)
+	defer stop()
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", wireName(h.Host), userAgent); err != nil {
+		return nil, ProblemOf(err)
+	}
+	r := bufio.NewReader(io.LimitReader(conn, maxBody))
+	start, err := r.Peek(5)
+	if err != nil {
+		if len(start) == 0 {
+			return nil, ProblemOf(err)
+		}
+		return nil, Problem{Alert, "the server answers without HTTP and closes"}
+	}
+	if string(start) != "HTTP/" {
+		return nil, Problem{Alert, "the server answers in TLS"}
+	}
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return nil, Problem{Other, "the answer is not well-formed HTTP"}
+	}
+	defer resp.Body.Close()
+	return answerOf(resp), Problem{}
+}
+
+// ask sends a GET over verified TLS. RFC 6797 §8.1: HSTS counts only without certificate
+// errors, so an unverified answer would tell nothing.
+func (h HTTPS) ask(ctx context.Context, addr netip.AddrPort) (*HTTPAnswer, Problem) {
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
+	e := h.Endpoint
+	e.Connect, e.ALPN = addr.String(), nil
+	a, p := get(ctx, "https://"+net.JoinHostPort(wireName(h.Host), strconv.Itoa(int(e.port()))), h.Path, func(ctx context.Context) (net.Conn, error) {
+		return e.Dial(ctx, Intermediate)
+	})
+	if p.Kind == Other {
+		p.Text = "no verified connection: " + p.Text
+	}
+	return a, p
+}
+
+// Probe observes and judges; the report contains the name rules too.
+func (h HTTPS) Probe(ctx context.Context) (connsec.Report, error) {
+	o, err := h.Observe(ctx)
+	if err != nil {
+		return connsec.Report{}, err
+	}
+	r := o.Judge()
+	r.Findings = append(h.Validate().Findings, r.Findings...)
+	return r, nil
+}
+
+// parseHSTS reads a Strict-Transport-Security value (RFC 6797 §6.1): max-age is required, may
+// be quoted, and no directive may stand twice.
+func parseHSTS(value string) (maxAge int64, err error) {
+	maxAge = -1
+	seen := map[string]bool{}
+	for part := range strings.SplitSeq(value, ";") {
+		name, arg, _ := strings.Cut(part, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if name == "" {
+			continue
+		}
+		if seen[name] {
+			return 0, fmt.Errorf("the directive %s stands twice", clip(name))
+		}
+		seen[name] = true
+		if name == "max-age" {
+			arg = strings.TrimSpace(arg)
+			if q := len(arg); q >= 2 && arg[0] == '"' && arg[q-1] == '"' {
+				arg = arg[1 : q-1]
+			}
+			if maxAge, err = strconv.ParseInt(arg, 10, 64); err != nil || maxAge < 0 {
+				return 0, errors.New("max-age is not a number of seconds")
+			}
+		}
+	}
+	if maxAge < 0 {
+		return 0, errors.New("max-age is missing")
+	}
+	return maxAge, nil
+}

@@ -1,0 +1,357 @@
+package tlscheck
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/connsec/connsec/internal/tlswire"
+)
+
+// Observation is what was seen of an [Endpoint], address by address. It marshals to JSON and
+// back. Set AsOf before judging to ask what will break on a given day.
+type Observation struct {
+	Subject   string               `json:"subject"`
+	Host      string               `json:"host"`
+	At        time.Time            `json:"at"`
+	AsOf      time.Time            `json:"as_of,omitzero"`
+	Duration  time.Duration        `json:"duration"`
+	Addresses []AddressObservation `json:"addresses"`
+}
+
+// AddressObservation is what was seen at one address.
+type AddressObservation struct {
+	Address netip.AddrPort `json:"address"`
+	// Unreachable says why there was no TCP connection, or why the protocol before TLS
+	// (STARTTLS and the like) did not get to the handshake. Empty: it did.
+	Unreachable Problem `json:"unreachable,omitzero"`
+	// Handshake is what one full handshake negotiated, nil if no certificate was seen.
+	Handshake *Handshake `json:"handshake,omitempty"`
+	// HandshakeProblem says why the handshake did not complete.
+	HandshakeProblem Problem `json:"handshake_problem,omitzero"`
+	// Chain is the certificate chain with its paths to trusted roots.
+	Chain *ChainObservation `json:"chain,omitempty"`
+	// LegacyVersions is the answer to offers of TLS 1.1 and below, WeakSuites that to offers
+	// of TLS 1.2 suites below Mozilla's intermediate profile.
+	LegacyVersions Offers `json:"legacy_versions"`
+	WeakSuites     Offers `json:"weak_suites"`
+}
+
+// Handshake is what one handshake negotiated. Versions, suites and groups are IANA numbers.
+type Handshake struct {
+	Version     uint16        `json:"version"`
+	Suite       uint16        `json:"suite"`
+	Group       uint16        `json:"group,omitempty"` // 0: no (EC)DHE group, or unknown
+	ALPN        string        `json:"alpn,omitempty"`
+	Staple      []byte        `json:"ocsp_staple,omitempty"`
+	WantsClient bool          `json:"wants_client_certificate,omitempty"`
+	Connect     time.Duration `json:"connect"`   // TCP connect
+	Duration    time.Duration `json:"handshake"` // TLS handshake alone
+}
+
+// Offers records the server's answers to ClientHellos that a strict server refuses. The
+// handshakes are never completed.
+type Offers struct {
+	Accepted []Selection `json:"accepted,omitempty"`
+	// Problem is set when the last offer was neither accepted nor refused.
+	Problem Problem `json:"problem,omitzero"`
+	// Done is true when the server refused what was left to offer.
+	Done bool `json:"done,omitempty"`
+}
+
+// Selection is what the server chose from an offer.
+type Selection struct {
+	Version uint16 `json:"version"`
+	Suite   uint16 `json:"suite"`
+}
+
+// ProblemKind sorts failures by what they prove.
+type ProblemKind string
+
+// The kinds of problem.
+const (
+	Refused     ProblemKind = "refused"     // the host answered that nothing listens
+	Unreachable ProblemKind = "unreachable" // the network says there is no way
+	Timeout     ProblemKind = "timeout"     // no answer in time; a filter looks like this
+	Closed      ProblemKind = "closed"      // the peer closed or reset the connection
+	NotTLS      ProblemKind = "not-tls"     // the peer answered in another protocol
+	Alert       ProblemKind = "alert"       // the peer answered with a TLS alert
+	Other       ProblemKind = "other"
+)
+
+// Problem is why something did not happen. The zero value means that nothing is wrong.
+type Problem struct {
+	Kind ProblemKind `json:"kind"`
+	Text string      `json:"text"`
+}
+
+// proves reports whether the peer itself turned the request down.
+func (p Problem) proves() bool { return p.Kind == Closed || p.Kind == NotTLS || p.Kind == Alert }
+
+// ProblemOf classifies the error of a connection attempt or a handshake. It returns the zero
+// Problem for nil.
+func ProblemOf(err error) Problem {
+	var (
+		netErr net.Error
+		record tls.RecordHeaderError
+		notTLS *tlswire.NotTLSError
+		alert  tls.AlertError
+	)
+	switch {
+	case err == nil:
+		return Problem{}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &netErr) && netErr.Timeout():
+		return Problem{Timeout, "no answer in time"}
+	case errors.As(err, &record):
+		return Problem{NotTLS, "the server does not speak TLS here" + looksLike(record.RecordHeader[:])}
+	case errors.As(err, &notTLS):
+		return Problem{NotTLS, "the server does not speak TLS here" + looksLike(notTLS.Prefix)}
+	case errors.As(err, &alert):
+		return Problem{Alert, "the server answers with the alert: " + strings.TrimPrefix(alert.Error(), "tls: ")}
+	case strings.Contains(err.Error(), "remote error: tls: "):
+		_, text, _ := strings.Cut(err.Error(), "remote error: tls: ")
+		return Problem{Alert, "the server answers with the alert: " + text}
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "refused"): // the second for Windows
+		return Problem{Refused, "connection refused"}
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), strings.Contains(err.Error(), "unreachable"):
+		return Problem{Unreachable, "no route to the host"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		strings.Contains(err.Error(), "forcibly closed"):
+		return Problem{Closed, "the server closes the connection"}
+	}
+	return Problem{Other, strings.TrimPrefix(err.Error(), "tls: ")}
+}
+
+func looksLike(header []byte) string {
+	switch {
+	case strings.HasPrefix(string(header), "HTTP"):
+		return " but plain HTTP"
+	case strings.HasPrefix(string(header), "220"):
+		return " at once but something like SMTP or FTP"
+	}
+	return ""
+}
+
+// maxAddresses bounds how many addresses of one name are looked at, and how many at a time.
+const (
+	maxAddresses       = 16
+	addressesAtOneTime = 4
+)
+
+// Observe looks at every address of the host. The error is about the name or the context: an
+// address that refuses the connection is a fact like another.
+//
+// Per address it makes one full handshake and, on connections of their own, ClientHellos that
+// are never completed: three at a strict server, nine at the weakest. Nothing is sent inside TLS. The server may log
+// failed handshakes.
+func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
+	started := e.now()
+	addrs, err := e.Addresses(ctx)
+	if err != nil {
+		return Observation{}, err
+	}
+	if len(addrs) > maxAddresses {
+		addrs = addrs[:maxAddresses]
+	}
+	o := Observation{Subject: e.subject(), Host: e.Host, At: started, AsOf: e.AsOf, Addresses: make([]AddressObservation, len(addrs))}
+	slots := make(chan struct{}, addressesAtOneTime)
+	var wg sync.WaitGroup
+	for i, addr := range addrs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			o.Addresses[i] = e.observeAddress(ctx, addr)
+		})
+	}
+	wg.Wait()
+	o.Duration = e.now().Sub(started)
+	return o, nil
+}
+
+// observeAddress makes the full handshake; once the port is known to be open, the other looks
+// run beside it.
+func (e Endpoint) observeAddress(ctx context.Context, addr netip.AddrPort) AddressObservation {
+	a := AddressObservation{Address: addr}
+	begin := time.Now()
+	conn, err := e.dial(ctx, addr)
+	connect := time.Since(begin)
+	if err != nil {
+		a.Unreachable = ProblemOf(err)
+		return a
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { a.LegacyVersions = e.offerLegacyVersions(ctx, addr) })
+	wg.Go(func() { a.WeakSuites = e.offerWeakSuites(ctx, addr) })
+	e.handshake(ctx, conn, &a)
+	wg.Wait()
+	if a.Handshake != nil {
+		a.Handshake.Connect = connect
+	}
+	return a
+}
+
+// handshake makes one full handshake with the widest offer that crypto/tls can make, and
+// keeps what was negotiated even if the server ends it afterwards for want of a client
+// certificate.
+//
+// This is the one place in the library that does not let crypto/tls verify the chain: a
+// checker has to see bad certificates. Verification is done by [Chain.Observe] on what was
+// seen; nothing is sent to the server after the handshake, so nothing relies on it.
+func (e Endpoint) handshake(ctx context.Context, conn net.Conn, a *AddressObservation) {
+	defer conn.Close()
+	ready, err := e.prepare(ctx, conn)
+	if err != nil {
+		a.Unreachable = ProblemOf(err)
+		return
+	}
+	seen := &Handshake{}
+	var chain []*x509.Certificate
+	cfg := &tls.Config{
+		ServerName:         sni(e.Host),
+		InsecureSkipVerify: true, // #nosec G402 -- see above
+		MinVersion:         tls.VersionTLS10,
+		CipherSuites:       everySuite(),
+		NextProtos:         e.ALPN,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			seen.WantsClient = true
+			if len(e.ClientCertificates) > 0 {
+				return &e.ClientCertificates[0], nil
+			}
+			return &tls.Certificate{}, nil
+		},
+		VerifyConnection: func(s tls.ConnectionState) error {
+			chain = s.PeerCertificates
+			seen.Version, seen.Suite, seen.Group = s.Version, s.CipherSuite, uint16(s.CurveID)
+			seen.ALPN, seen.Staple = s.NegotiatedProtocol, s.OCSPResponse
+			return nil
+		},
+	}
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	begin := time.Now()
+	tc := tls.Client(ready, cfg)
+	err = tc.HandshakeContext(hctx)
+	seen.Duration = time.Since(begin)
+	a.HandshakeProblem = ProblemOf(err)
+	if chain == nil {
+		return
+	}
+	a.Handshake = seen
+	c := Chain{
+		Certs: chain, Name: e.Host, Subject: e.subject(), Roots: e.Roots, Known: e.Known, CRLs: e.CRLs, Staple: seen.Staple, At: e.AsOf,
+	}
+	if c.At.IsZero() {
+		c.At = e.now()
+	}
+	co := c.Observe()
+	a.Chain = &co
+}
+
+// sni is empty for an address: RFC 6066 §3 allows only DNS names.
+func sni(host string) string {
+	name := wireName(host)
+	if _, err := netip.ParseAddr(name); err == nil {
+		return ""
+	}
+	return name
+}
+
+func everySuite() []uint16 {
+	var ids []uint16
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// offerLegacyVersions asks for TLS 1.1 at most, then for less than what was chosen.
+func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort) Offers {
+	var o Offers
+	for version := uint16(tls.VersionTLS11); version >= tlswire.VersionSSL30; {
+		flight, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: version})
+		if problem != (Problem{}) {
+			o.settle(problem)
+			return o
+		}
+		o.Accepted = append(o.Accepted, Selection{flight.Version, flight.Suite})
+		if flight.Version > version { // it insists on a version that was not offered; a client would abort
+			o.Accepted = o.Accepted[:len(o.Accepted)-1]
+			break
+		}
+		version = flight.Version - 1
+	}
+	o.Done = true
+	return o
+}
+
+// offerWeakSuites offers all TLS 1.2 suites below the intermediate profile, worst first. When
+// the server takes one, only the worse ones are offered again: what it accepts besides does
+// not change the verdict.
+func (e Endpoint) offerWeakSuites(ctx context.Context, addr netip.AddrPort) Offers {
+	var o Offers
+	for portion := range slices.Chunk(weakSuites(), suitesAtOneTime) {
+		for len(portion) > 0 {
+			flight, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS12, Suites: portion})
+			if problem != (Problem{}) {
+				if o.settle(problem); !o.Done {
+					return o
+				}
+				break
+			}
+			grade := gradeOf(flight.Suite)
+			if !slices.Contains(portion, flight.Suite) { // it chose what was not offered; a client would abort
+				break
+			}
+			o.Accepted = append(o.Accepted, Selection{flight.Version, flight.Suite})
+			portion = slices.DeleteFunc(slices.Clone(portion), func(id uint16) bool { return gradeOf(id) <= grade })
+		}
+		if len(o.Accepted) > 0 {
+			break // the portions that follow are no worse
+		}
+	}
+	o.Done = true
+	return o
+}
+
+// settle ends an offer that was not accepted: refused by the peer, or unknown.
+func (o *Offers) settle(p Problem) {
+	if p.proves() {
+		o.Done = true
+	} else {
+		o.Problem = p
+	}
+}
+
+// hello sends one ClientHello on a connection of its own and reads the answer.
+func (e Endpoint) hello(ctx context.Context, addr netip.AddrPort, h tlswire.Hello) (tlswire.Flight, Problem) {
+	conn, err := e.open(ctx, addr)
+	if err != nil {
+		// The port was open a moment ago, so even a reset says nothing about TLS.
+		p := ProblemOf(err)
+		p.Kind = Other
+		return tlswire.Flight{}, p
+	}
+	defer conn.Close()
+	h.ServerName, h.ALPN = sni(e.Host), e.ALPN
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	flight, err := tlswire.Probe(hctx, conn, h)
+	switch {
+	case flight.Version != 0: // it chose, whatever happened afterwards
+		return flight, Problem{}
+	case flight.Alert != nil:
+		return flight, Problem{Alert, "the server answers with the alert: " + flight.Alert.String()}
+	case err == nil:
+		return flight, Problem{Other, "the server gave no answer"}
+	}
+	return flight, ProblemOf(err)
+}
