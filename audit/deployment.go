@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/catalog"
+)
+
+// maxFile bounds a deployment file; a thousand endpoints take some 100 KiB.
+const maxFile = 1 << 20
+
+// Deployment is what a deployment file says. Make one with [Load] or [Parse], or fill it in.
+type Deployment struct {
+	Name  string   `yaml:"name"`  // the report's target; default: the file's name
+	CA    []string `yaml:"ca"`    // PEM or DER files with the trust anchors; none: the system's
+	AsOf  Date     `yaml:"as_of"` // judge certificates as of this day; default: now
+	HTTPS []HTTPS  `yaml:"https"`
+	HTTP  []HTTP   `yaml:"http"`
+
+	Certificates []Certificates `yaml:"certificates"`
+	Waivers      []Waiver       `yaml:"waivers"`
+
+	dir string // what paths are relative to
+}
+
+// Waiver is a [connsec.Waiver] in a deployment file.
+type Waiver struct {
+	Rule    string `yaml:"rule"`
+	Subject string `yaml:"subject"` // empty: every subject
+	Reason  string `yaml:"reason"`
+	Until   Date   `yaml:"until"` // through the end of that day
+
+	Source connsec.Position `yaml:"-"`
+}
+
+// Waiver returns the waiver in the library's terms.
+func (w Waiver) Waiver() connsec.Waiver {
+	until := w.Until.Time
+	if !until.IsZero() {
+		until = until.AddDate(0, 0, 1).Add(-time.Nanosecond)
+	}
+	return connsec.Waiver{Rule: w.Rule, Subject: w.Subject, Reason: w.Reason, Until: until}
+}
+
+// Date is a day, written 2027-01-31, in UTC.
+type Date struct{ time.Time }
+
+// UnmarshalText parses year, month and day.
+func (d *Date) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.DateOnly, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a date; write it as 2027-01-31", clip(string(text)))
+	}
+	d.Time = t
+	return nil
+}
+
+// MarshalText writes the day.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.Format(time.DateOnly)), nil }
+
+// Load reads a deployment file.
+func Load(path string) (*Deployment, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a deployment from data. The name stands in positions and error messages, and its
+// directory is what the paths in the file are relative to.
+func Parse(name string, data []byte) (*Deployment, error) {
+	d := &Deployment{dir: filepath.Dir(name)}
+	if err := decode(name, data, d); err != nil {
+		return nil, err
+	}
+	if d.Name == "" {
+		d.Name = filepath.Base(name)
+	}
+	ids := make([]string, 0, 256)
+	known := map[string]bool{}
+	for _, r := range catalog.All() {
+		ids = append(ids, r.ID)
+		known[r.ID] = true
+	}
+	for _, w := range d.Waivers {
+		if !known[w.Rule] {
+			return nil, &SyntaxError{w.Source, fmt.Sprintf("waiver for the unknown rule %q%s", clip(w.Rule), suggestion(w.Rule, ids))}
+		}
+		if w.Reason == "" {
+			return nil, &SyntaxError{w.Source, "the waiver for " + w.Rule + " gives no reason"}
+		}
+		if w.Until.IsZero() {
+			return nil, &SyntaxError{w.Source, "the waiver for " + w.Rule + " has no end date; write until: 2027-01-31"}
+		}
+	}
+	if n := len(d.checks(&environment{})); n == 0 {
+		return nil, &SyntaxError{connsec.Position{File: name}, "nothing to check; add a section such as https:"}
+	}
+	return d, nil
+}
+
+func suggestion(word string, known []string) string {
+	s := nearest(word, known)
+	if len(s) > 120 { // the list of all rules helps nobody
+		return "; connsec rules lists them"
+	}
+	return s
+}
+
+// path resolves a path from the file.
+func (d *Deployment) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(d.dir, p)
+}
+
+// readBounded reads a regular file of at most most bytes.
+func readBounded(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fileError(path, err)
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: is a directory; name a file", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is not a regular file", path)
+	case info.Size() > most:
+		return nil, fmt.Errorf("%s: %d bytes are too many for this kind of file (at most %d)", path, info.Size(), most)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// fileError says the path once: *os.PathError has the system call in front.
+func fileError(path string, err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}

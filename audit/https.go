@@ -1,0 +1,59 @@
+package audit
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/tlscheck"
+)
+
+// HTTPS is an item of the section https: a web server that must speak TLS and nothing else.
+type HTTPS struct {
+	Host    string `yaml:"host"`    // as in clients' settings
+	Port    uint16 `yaml:"port"`    // default 443
+	Path    string `yaml:"path"`    // what to ask for; default /
+	Connect string `yaml:"connect"` // ADDR[:PORT]: dial there, verify host
+
+	Source connsec.Position `yaml:"-"`
+}
+
+func (h HTTPS) check(env *environment) check {
+	probe := tlscheck.HTTPS{Path: h.Path, Endpoint: tlscheck.Endpoint{
+		Host: h.Host, Port: h.Port, Connect: h.Connect,
+		Roots: env.roots, Known: env.known, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
+	}}
+	return check{subject: hostPort(h.Host, h.Port, 443), source: h.Source, root: tlscheck.RuleHandshakeFailed, validate: probe.Validate, run: probe.Probe}
+}
+
+// HTTP is an item of the section http: a port that should not answer without TLS.
+type HTTP struct {
+	Host    string `yaml:"host"`
+	Port    uint16 `yaml:"port"` // default 80
+	Path    string `yaml:"path"` // default /
+	Connect string `yaml:"connect"`
+
+	Source connsec.Position `yaml:"-"`
+}
+
+func (h HTTP) check(env *environment) check {
+	probe := tlscheck.PlainHTTP{Host: h.Host, Port: h.Port, Path: h.Path, Connect: h.Connect, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now}
+	return check{subject: "http://" + hostPort(h.Host, h.Port, 80), source: h.Source, root: tlscheck.RuleCleartextServed, validate: probe.Validate, run: probe.Probe}
+}
+
+func hostPort(host string, port, standard uint16) string {
+	if port == 0 {
+		port = standard
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// check is one thing to look at.
+type check struct {
+	subject  string
+	source   connsec.Position
+	root     *connsec.Rule                                        // reported as Inconclusive when run gives no facts
+	validate func() connsec.Report                                // what can be said all the same; may be nil
+	run      func(ctx context.Context) (connsec.Report, error)
+}

@@ -1,0 +1,171 @@
+package audit
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/tlscheck"
+)
+
+// Options are the mechanics of a run. The zero value is the usual one.
+type Options struct {
+	// Parallel bounds how many endpoints are looked at together. 0 means 128: an endpoint
+	// spends its time waiting, not computing.
+	Parallel int
+	// Progress, if set, is called after each check with how many are done. Calls do not
+	// overlap.
+	Progress func(done, total int, subject string)
+
+	Dialer   tlscheck.Dialer   // nil: a net.Dialer
+	Resolver tlscheck.Resolver // nil: net.DefaultResolver
+	Now      func() time.Time  // nil: time.Now
+	AsOf     time.Time         // judge certificates as of this instant; overrides the file's as_of
+}
+
+const defaultParallel = 128
+
+// environment is what all checks of one run share.
+type environment struct {
+	Options
+	roots *x509.CertPool
+	known []*x509.Certificate
+	asOf  time.Time
+}
+
+// Result is the report of a run, and the waivers of the file that covered nothing.
+type Result struct {
+	Report        connsec.Report
+	UnusedWaivers []connsec.Waiver
+}
+
+func (d *Deployment) checks(env *environment) []check {
+	var out []check
+	for _, i := range d.HTTPS {
+		out = append(out, i.check(env))
+	}
+	for _, i := range d.HTTP {
+		out = append(out, i.check(env))
+	}
+	for _, i := range d.Certificates {
+		out = append(out, i.check(d, env))
+	}
+	return out
+}
+
+// Run looks at everything and returns one report, in the order of the file. The error is about
+// the deployment's own files (a CA file that cannot be read); whatever goes wrong with an
+// endpoint is a finding.
+func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
+	env := &environment{Options: o, asOf: d.AsOf.Time}
+	if !o.AsOf.IsZero() {
+		env.asOf = o.AsOf
+	}
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	if len(d.CA) > 0 {
+		var all []*x509.Certificate
+		for _, name := range d.CA {
+			certs, err := loadCA(d.path(name))
+			if err != nil {
+				return Result{}, err
+			}
+			all = append(all, certs...)
+		}
+		env.roots, env.known = tlscheck.SplitRoots(all)
+	}
+	started := env.Now()
+	checks := d.checks(env)
+	reports := make([]connsec.Report, len(checks))
+	slots := make(chan struct{}, cmpOr(o.Parallel, defaultParallel))
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		done int
+	)
+	for i, c := range checks {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			reports[i] = c.report(ctx)
+			if o.Progress != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+				o.Progress(done, len(checks), c.subject)
+			}
+		})
+	}
+	wg.Wait()
+	all := connsec.Report{Target: d.Name, At: started}
+	for _, r := range reports {
+		all.Findings = append(all.Findings, r.Findings...)
+	}
+	all.Duration = env.Now().Sub(started)
+	waivers := make([]connsec.Waiver, len(d.Waivers))
+	for i, w := range d.Waivers {
+		waivers[i] = w.Waiver()
+	}
+	report, unused := all.Waive(waivers, started)
+	return Result{report, unused}, nil
+}
+
+func cmpOr(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// report runs the check and ties its findings to the line of the file.
+func (c check) report(ctx context.Context) connsec.Report {
+	r, err := c.run(ctx)
+	if err != nil {
+		r = connsec.Report{}
+		if c.validate != nil {
+			r = c.validate()
+		}
+		r.Findings = append(r.Findings, connsec.Finding{
+			Rule: c.root, Severity: c.root.Severity, Outcome: connsec.Inconclusive, Subject: c.subject, Detail: oneLine(err),
+		})
+	}
+	r.Findings = slices.Clone(r.Findings)
+	for i := range r.Findings {
+		if r.Findings[i].Source == nil && c.source.File != "" {
+			source := c.source
+			r.Findings[i].Source = &source
+		}
+	}
+	return r
+}
+
+// oneLine is an error as the detail of a finding: without the package's name in front.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if pkg, rest, ok := strings.Cut(text, ": "); ok && !strings.ContainsAny(pkg, " ./:") {
+		text = rest
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		text = "no answer within the time allowed"
+	}
+	return text
+}
+
+func loadCA(path string) ([]*x509.Certificate, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	certs, err := tlscheck.ParseCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %s: %s", path, oneLine(err))
+	}
+	return certs, nil
+}
