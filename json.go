@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -33,9 +34,15 @@ type findingJSON struct {
 type evidence []Attr
 
 func (e evidence) MarshalJSON() ([]byte, error) {
+	// JSON has no invalid UTF-8. Keys that differ only there must not become equal ones, so
+	// they are replaced before equal keys are dropped.
+	attrs := slices.Clone(e)
+	for i := range attrs {
+		attrs[i].Key = string([]rune(attrs[i].Key))
+	}
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, a := range lastOfEach(e) {
+	for i, a := range lastOfEach(attrs) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -128,6 +135,9 @@ func DecodeReport(data []byte, rules []*Rule) (Report, error) {
 	}
 	if err := strict(data, &raw); err != nil {
 		return Report{}, fmt.Errorf("connsec: report: %w", err)
+	}
+	if raw.Findings == nil {
+		return Report{}, errors.New("connsec: report: no findings (an empty list says that there are none)")
 	}
 	if raw.DurationMS < 0 || raw.DurationMS > maxDurationMS {
 		return Report{}, fmt.Errorf("connsec: report: duration_ms %d is out of range", raw.DurationMS)
