@@ -13,8 +13,9 @@ import (
 const redacted = "REDACTED"
 
 // Secret holds a value that must not be shown. It prints as REDACTED through every verb of
-// fmt, log/slog, encoding/json, encoding/xml, YAML and text marshalling, also inside structs
-// (unexported fields too), pointers, maps and slices. [Secret.Reveal] is the only way out.
+// fmt, log/slog, encoding/json, encoding/xml, YAML and text marshalling, also inside structs,
+// pointers, maps and slices. In an unexported field, where printers cannot ask it, they show a
+// code address instead, or nil for the empty secret. [Secret.Reveal] is the only way out.
 //
 // The zero value is the empty secret. Two secrets do not compare with ==, which would leak
 // timing; use [Secret.Equal]. A Secret decodes from a plain JSON or text string, so it can
