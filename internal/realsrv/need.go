@@ -130,3 +130,14 @@ func locate(tb testing.TB, root, program string) string {
 	settle(tb, program, err)
 	return strings.TrimPrefix(path, root)
 }
+
+// nssWrapper finds the library that lets programs see a hosts or passwd file of the test's.
+func nssWrapper(tb testing.TB) string {
+	tb.Helper()
+	found, _ := filepath.Glob("/usr/lib/*/libnss_wrapper.so")
+	if len(found) == 0 {
+		settle(tb, "libnss-wrapper", errors.New("it is not installed; .ci/packages names the Debian package"))
+		return ""
+	}
+	return found[0]
+}

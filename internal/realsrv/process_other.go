@@ -11,6 +11,9 @@ func Start(tb testing.TB, _ Cmd) *Process {
 	return nil
 }
 
+// lockFile locks nothing: no domain is provisioned here.
+func lockFile(string) (unlock func(), err error) { return nil, errLinux }
+
 // Stop has nothing to stop.
 func (p *Process) Stop() {}
 
