@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/connsec/connsec"
@@ -23,8 +25,7 @@ type Deployment struct {
 	HTTPS []HTTPS  `yaml:"https"`
 	HTTP  []HTTP   `yaml:"http"`
 
-	Certificates []Certificates `yaml:"certificates"`
-	Waivers      []Waiver       `yaml:"waivers"`
+	Waivers []Waiver `yaml:"waivers"`
 
 	dir string // what paths are relative to
 }
@@ -83,27 +84,55 @@ func Parse(name string, data []byte) (*Deployment, error) {
 	if d.Name == "" {
 		d.Name = filepath.Base(name)
 	}
-	ids := make([]string, 0, 256)
-	known := map[string]bool{}
-	for _, r := range catalog.All() {
-		ids = append(ids, r.ID)
-		known[r.ID] = true
-	}
-	for _, w := range d.Waivers {
-		if !known[w.Rule] {
-			return nil, &SyntaxError{w.Source, fmt.Sprintf("waiver for the unknown rule %q%s", clip(w.Rule), suggestion(w.Rule, ids))}
-		}
-		if w.Reason == "" {
-			return nil, &SyntaxError{w.Source, "the waiver for " + w.Rule + " gives no reason"}
-		}
-		if w.Until.IsZero() {
-			return nil, &SyntaxError{w.Source, "the waiver for " + w.Rule + " has no end date; write until: 2027-01-31"}
-		}
+	if err := checkWaivers(d.Waivers); err != nil {
+		return nil, err
 	}
 	if n := len(d.checks(&environment{})); n == 0 {
 		return nil, &SyntaxError{connsec.Position{File: name}, "nothing to check; add a section such as https:"}
 	}
 	return d, nil
+}
+
+// LoadWaivers reads a file that holds nothing but a section waivers.
+func LoadWaivers(path string) ([]connsec.Waiver, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	var file struct {
+		Waivers []Waiver `yaml:"waivers"`
+	}
+	if err := decode(path, data, &file); err != nil {
+		return nil, err
+	}
+	if err := checkWaivers(file.Waivers); err != nil {
+		return nil, err
+	}
+	out := make([]connsec.Waiver, len(file.Waivers))
+	for i, w := range file.Waivers {
+		out[i] = w.Waiver()
+	}
+	return out, nil
+}
+
+// checkWaivers finds the waivers that could never hold. One that has ended is left in: the
+// finding it no longer covers says so.
+func checkWaivers(waivers []Waiver) error {
+	var ids []string
+	for _, r := range catalog.All() {
+		ids = append(ids, r.ID)
+	}
+	for _, w := range waivers {
+		switch {
+		case !slices.Contains(ids, w.Rule):
+			return &SyntaxError{w.Source, fmt.Sprintf("waiver for the unknown rule %q%s", clip(w.Rule), suggestion(w.Rule, ids))}
+		case strings.TrimSpace(w.Reason) == "":
+			return &SyntaxError{w.Source, "the waiver for " + w.Rule + " gives no reason"}
+		case w.Until.IsZero():
+			return &SyntaxError{w.Source, "the waiver for " + w.Rule + " has no end date; write until: 2027-01-31"}
+		}
+	}
+	return nil
 }
 
 func suggestion(word string, known []string) string {

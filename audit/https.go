@@ -53,7 +53,7 @@ func hostPort(host string, port, standard uint16) string {
 type check struct {
 	subject  string
 	source   connsec.Position
-	root     *connsec.Rule                                        // reported as Inconclusive when run gives no facts
-	validate func() connsec.Report                                // what can be said all the same; may be nil
+	root     *connsec.Rule         // reported as Inconclusive when run gives no facts
+	validate func() connsec.Report // what can be said all the same; may be nil
 	run      func(ctx context.Context) (connsec.Report, error)
 }

@@ -53,9 +53,6 @@ func (d *Deployment) checks(env *environment) []check {
 	for _, i := range d.HTTP {
 		out = append(out, i.check(env))
 	}
-	for _, i := range d.Certificates {
-		out = append(out, i.check(d, env))
-	}
 	return out
 }
 
@@ -71,13 +68,13 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 		env.Now = time.Now
 	}
 	if len(d.CA) > 0 {
-		var all []*x509.Certificate
-		for _, name := range d.CA {
-			certs, err := loadCA(d.path(name))
-			if err != nil {
-				return Result{}, err
-			}
-			all = append(all, certs...)
+		paths := make([]string, len(d.CA))
+		for i, name := range d.CA {
+			paths[i] = d.path(name)
+		}
+		all, err := LoadCA(paths...)
+		if err != nil {
+			return Result{}, err
 		}
 		env.roots, env.known = tlscheck.SplitRoots(all)
 	}
@@ -158,14 +155,20 @@ func oneLine(err error) string {
 	return text
 }
 
-func loadCA(path string) ([]*x509.Certificate, error) {
-	data, err := readBounded(path, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
+// LoadCA reads the certificates of CA files, PEM or DER. [tlscheck.SplitRoots] tells trust
+// anchors from intermediates.
+func LoadCA(paths ...string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, path := range paths {
+		data, err := readBounded(path, maxFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		certs, err := tlscheck.ParseCertificates(data)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %s: %s", path, oneLine(err))
+		}
+		all = append(all, certs...)
 	}
-	certs, err := tlscheck.ParseCertificates(data)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %s: %s", path, oneLine(err))
-	}
-	return certs, nil
+	return all, nil
 }

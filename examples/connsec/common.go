@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/audit"
+	"github.com/connsec/connsec/report"
+	"github.com/connsec/connsec/tlscheck"
+	"golang.org/x/term"
+)
+
+// common are the flags that every command has.
+type common struct {
+	connect string
+	format  report.Format
+	failOn  connsec.Severity
+	timeout time.Duration
+	ca      fileList
+	crl     fileList
+	waivers string
+	asOf    audit.Date
+	verbose bool
+	color   colorMode
+}
+
+const defaultTimeout = 30 * time.Second
+
+func (c *common) declare(fs *flag.FlagSet) {
+	c.format, c.failOn, c.color = report.Text, connsec.High, "auto"
+	fs.StringVar(&c.connect, "connect", "", "dial `ADDR[:PORT]` and verify the name all the same")
+	fs.TextVar(&c.format, "format", c.format, "output `FORMAT`: "+formatNames()+" (default text)")
+	fs.TextVar(&c.failOn, "fail-on", c.failOn, "lowest `SEVERITY` that counts: info, low, medium, high (default), critical")
+	fs.DurationVar(&c.timeout, "timeout", defaultTimeout, "`TIME` for the whole run (default 30s; 0: none)")
+	fs.Var(&c.ca, "ca", "trust the roots in `FILE` instead of the system's; repeatable")
+	fs.Var(&c.crl, "crl", "revocation list, `FILE` or URL; repeatable")
+	fs.StringVar(&c.waivers, "waivers", "", "`FILE` with failures that are accepted for now")
+	fs.TextVar(&c.asOf, "as-of", c.asOf, "judge certificates as of `DATE` (2027-03-15): what will break?")
+	fs.BoolVar(&c.verbose, "verbose", false, "list what passed, too")
+	fs.Var(&c.color, "color", "`WHEN` to use colour: auto (default), always, never")
+}
+
+func formatNames() string {
+	var names []string
+	for _, f := range report.Formats() {
+		names = append(names, f.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+type fileList []string
+
+func (l *fileList) String() string { return strings.Join(*l, ",") }
+
+func (l *fileList) Set(s string) error {
+	*l = append(*l, s)
+	return nil
+}
+
+type colorMode string
+
+func (m *colorMode) String() string { return string(*m) }
+
+func (m *colorMode) Set(s string) error {
+	switch s {
+	case "auto", "always", "never":
+		*m = colorMode(s)
+		return nil
+	}
+	return fmt.Errorf("colour is auto, always or never")
+}
+
+// trust loads --ca and --crl.
+func (c *common) trust(ctx context.Context) (roots *x509.CertPool, known []*x509.Certificate, crls []*x509.RevocationList, err error) {
+	if len(c.ca) > 0 {
+		certs, err := audit.LoadCA(c.ca...)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		roots, known = tlscheck.SplitRoots(certs)
+	}
+	for _, location := range c.crl {
+		crl, err := tlscheck.LoadCRL(ctx, location, nil)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		crls = append(crls, crl)
+	}
+	return roots, known, crls, nil
+}
+
+// terminal reports whether w is one, and its width.
+func terminal(w io.Writer) (width int, is bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width == 0 {
+		width = 80
+	}
+	return width, true
+}
+
+// options are those of the renderers: 80 columns unless the terminal is narrower.
+func (c *call) options() report.Options {
+	o := report.Options{Verbose: c.common.verbose, Width: 80}
+	width, tty := terminal(c.out)
+	if tty && width < o.Width {
+		o.Width = width
+	}
+	switch c.common.color {
+	case "always":
+		o.Color = true
+	case "auto":
+		o.Color = tty && os.Getenv("NO_COLOR") == ""
+	}
+	return o
+}
+
+// finish applies the waivers, writes the reports and says what they amount to.
+func (c *call) finish(reports []connsec.Report) error {
+	if c.common.waivers != "" {
+		waivers, err := audit.LoadWaivers(c.common.waivers)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		used := make(map[connsec.Waiver]bool)
+		for i := range reports {
+			var unused []connsec.Waiver
+			reports[i], unused = reports[i].Waive(waivers, now)
+			idle := make(map[connsec.Waiver]bool)
+			for _, w := range unused {
+				idle[w] = true
+			}
+			for _, w := range waivers {
+				used[w] = used[w] || !idle[w]
+			}
+		}
+		for _, w := range waivers {
+			if !used[w] {
+				c.note("the waiver for %s covers nothing", w.Rule)
+			}
+		}
+	}
+	if err := report.Write(c.out, c.common.format, reports, c.options()); err != nil {
+		return err
+	}
+	return exitCode(reports, c.common.failOn)
+}
+
+// note tells the user something that is no finding.
+func (c *call) note(format string, args ...any) {
+	fmt.Fprintf(c.err, "connsec: note: "+format+"\n", args...)
+}
+
+// progress is a line on a terminal that says what has been done; in a pipe it is silent.
+type progress struct {
+	w    io.Writer // nil: silent
+	mu   sync.Mutex
+	most int
+}
+
+func (c *call) progress() *progress {
+	if _, tty := terminal(c.err); tty {
+		return &progress{w: c.err}
+	}
+	return &progress{}
+}
+
+func (p *progress) step(done, total int, subject string) {
+	if p.w == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line := fmt.Sprintf("%d of %d  %s", done, total, subject)
+	if len(line) > 78 {
+		line = line[:78]
+	}
+	fmt.Fprintf(p.w, "\r%-*s", p.most, line)
+	p.most = max(p.most, len(line))
+}
+
+func (p *progress) clear() {
+	if p.w != nil && p.most > 0 {
+		fmt.Fprintf(p.w, "\r%*s\r", p.most, "")
+	}
+}
+
+// target is one thing to probe.
+type target struct {
+	subject string
+	root    *connsec.Rule // reported as Inconclusive if there are no facts
+	probe   func(context.Context) (connsec.Report, error)
+}
+
+// probe looks at all targets at once.
+func (c *call) probe(ctx context.Context, targets []target) error {
+	reports := make([]connsec.Report, len(targets))
+	p := c.progress()
+	p.step(0, len(targets), targets[0].subject)
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		done int
+	)
+	slots := make(chan struct{}, 32)
+	for i, t := range targets {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			started := time.Now()
+			r, err := t.probe(ctx)
+			if err != nil {
+				r = connsec.Report{Target: t.subject, At: started, Duration: time.Since(started), Findings: []connsec.Finding{{
+					Rule: t.root, Severity: t.root.Severity, Outcome: connsec.Inconclusive, Subject: t.subject, Detail: oneLine(err),
+				}}}
+			}
+			reports[i] = r
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			p.step(done, len(targets), t.subject)
+		})
+	}
+	wg.Wait()
+	p.clear()
+	return c.finish(reports)
+}

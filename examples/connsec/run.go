@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/connsec/connsec"
+)
+
+// Exit codes.
+const (
+	exitClean    = 0 // nothing at or above --fail-on
+	exitFindings = 1 // something failed
+	exitUsage    = 2 // usage, or input that cannot be read
+	exitUnknown  = 3 // nothing failed, but something at or above --fail-on could not be tested
+)
+
+// A command of the CLI. Each stands in a file of its own.
+type command struct {
+	name  string
+	args  string // what follows the flags, for the usage line
+	about string
+	// setup declares the command's own flags and returns what runs it.
+	setup func(*flag.FlagSet, *common) func(context.Context, *call) error
+}
+
+// call is one invocation: its arguments and its streams.
+type call struct {
+	args     []string
+	in       io.Reader
+	out, err io.Writer
+	common   *common
+}
+
+func commands() []command {
+	return []command{
+		auditCommand(),
+		tlsCommand(),
+		httpCommand(),
+		nameCommand(),
+		rulesCommand(),
+	}
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// outcome carries an exit code that is not an error: the report has said everything.
+type outcome int
+
+func (o outcome) Error() string { return fmt.Sprintf("exit %d", int(o)) }
+
+// Run runs one command and returns the exit code. Reports go to out; progress and errors, one
+// line each, to err.
+func Run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	if len(args) == 0 {
+		usage(err)
+		return exitUsage
+	}
+	name, rest := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		if len(rest) == 0 {
+			usage(out)
+			return exitClean
+		}
+		name, rest = rest[0], []string{"-h"}
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(ctx, rest, in, out, err)
+		}
+	}
+	fmt.Fprintf(err, "connsec: unknown command %q; connsec help lists them\n", name)
+	return exitUsage
+}
+
+func (c command) run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	shared := &common{}
+	shared.declare(fs)
+	do := c.setup(fs, shared)
+	positional, err := parse(fs, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		c.help(out, fs)
+		return exitClean
+	case err != nil:
+		fmt.Fprintf(errOut, "connsec %s: %s; connsec help %s explains\n", c.name, strings.TrimSpace(err.Error()), c.name)
+		return exitUsage
+	}
+	if shared.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, shared.timeout)
+		defer cancel()
+	}
+	err = do(ctx, &call{args: positional, in: in, out: out, err: errOut, common: shared})
+	var (
+		code  outcome
+		wrong usageError
+	)
+	switch {
+	case err == nil:
+		return exitClean
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &wrong):
+		fmt.Fprintf(errOut, "connsec %s: %s; connsec help %s explains\n", c.name, wrong.message, c.name)
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(errOut, "connsec %s: interrupted\n", c.name)
+		return exitUnknown
+	}
+	fmt.Fprintf(errOut, "connsec %s: %s\n", c.name, oneLine(err))
+	if errors.As(err, new(unreached)) {
+		return exitUnknown
+	}
+	return exitUsage
+}
+
+// unreached marks an error about the network rather than the input.
+type unreached struct{ error }
+
+func (u unreached) Unwrap() error { return u.error }
+
+// parse lets flags stand before, between and behind the arguments; "--" ends them.
+func parse(fs *flag.FlagSet, args []string) ([]string, error) {
+	var positional []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		rest := fs.Args()
+		if len(rest) == 0 {
+			return positional, nil
+		}
+		if used := len(args) - len(rest); used > 0 && args[used-1] == "--" {
+			return append(positional, rest...), nil
+		}
+		positional = append(positional, rest[0])
+		args = rest[1:]
+	}
+}
+
+// oneLine drops the package prefix that Go errors carry, and line breaks.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: "} {
+		text = strings.TrimPrefix(text, pkg)
+	}
+	return text
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "connsec checks, hardens and proves the connections a server product depends on.\n\nusage: connsec COMMAND [FLAGS] [ARGUMENTS]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-28s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	}
+	fmt.Fprint(w, "\nconnsec help COMMAND shows its flags.\n"+
+		"exit status: 0 clean · 1 findings · 2 usage or unreadable input · 3 could not test\n")
+}
+
+func (c command) help(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprintf(w, "usage: connsec %s [FLAGS] %s\n\n%s\n\n", c.name, c.args, c.about)
+	fs.VisitAll(func(f *flag.Flag) {
+		placeholder, text := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  --%-22s %s\n", strings.TrimSpace(f.Name+" "+placeholder), text)
+	})
+}
+
+// exitCode says what a set of reports amounts to.
+func exitCode(reports []connsec.Report, failOn connsec.Severity) error {
+	unknown := false
+	for _, r := range reports {
+		if len(r.Failed(failOn)) > 0 {
+			return outcome(exitFindings)
+		}
+		for _, f := range r.Findings {
+			unknown = unknown || f.Outcome == connsec.Inconclusive && f.Severity >= failOn
+		}
+	}
+	if unknown {
+		return outcome(exitUnknown)
+	}
+	return nil
+}
