@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/tlscheck"
 )
 
 // Package is one package that has rules.
@@ -20,7 +21,9 @@ type Package struct {
 
 // Packages returns the packages that have rules. A new one adds its line here.
 func Packages() []Package {
-	return []Package{}
+	return []Package{
+		{"tlscheck", "TLS, certificates and host names", tlscheck.Rules()},
+	}
 }
 
 // Retired are the IDs of rules that existed in a release and were withdrawn, with the version
