@@ -135,8 +135,16 @@ type Citation struct {
 	URL     string `json:"url,omitempty"`     // where to read it; empty when it has no stable address
 }
 
-// String returns "Doc Section".
-func (c Citation) String() string { return strings.TrimSpace(c.Doc + " " + c.Section) }
+// String returns "Doc §Section", or "Doc, Section" where the section is a heading.
+func (c Citation) String() string {
+	switch {
+	case c.Section == "":
+		return c.Doc
+	case c.Section[0] >= '0' && c.Section[0] <= '9':
+		return c.Doc + " §" + c.Section
+	}
+	return c.Doc + ", " + c.Section
+}
 
 // Rule is one thing that must hold, stated once, beside the judge that decides it. Rules are
 // compared by address: packages export each as a variable, and a *Rule is an [errors.Is]
