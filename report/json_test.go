@@ -97,7 +97,7 @@ func ExampleWrite() {
 	//   central.corp.example:8093
 	//     Expired on 1 November 2026.
 	//   Fix  Request a new certificate.
-	//   See  RFC 5280 4.1.2.5
+	//   See  RFC 5280 §4.1.2.5
 	//
 	// ────────────────────────────────────────────────────────────
 	// 1 failed (1 high)
