@@ -42,8 +42,9 @@ type Hello struct {
 	// lower version: look at Flight.Version.
 	MinVersion uint16
 	// Suites in order of preference, any numbers. Default: those that servers with a
-	// certificate commonly have, old ones included. With suites of TLS 1.3 and of earlier
-	// versions in one offer, the server's choice of version decides which it picks from.
+	// certificate commonly have, old ones included, the sound ones first: a server that
+	// leaves the choice to the client then picks its best. With suites of TLS 1.3 and of
+	// earlier versions in one offer, the version decides which of them count.
 	Suites []uint16
 	// Groups in order of preference. Default: X25519MLKEM768 and SecP256r1MLKEM768 for
 	// TLS 1.3, then X25519, P-256, P-384, P-521, X448 and ffdhe2048 to ffdhe4096.
@@ -93,9 +94,9 @@ func (h Hello) withDefaults() (Hello, error) {
 		return h, fmt.Errorf("tlswire: cannot offer versions from %s to %s", VersionName(h.MinVersion), VersionName(h.MaxVersion))
 	}
 	if h.Suites == nil {
-		for _, e := range registry {
-			s, ok := LookupSuite(e.id)
-			if ok && s.common() && slices.ContainsFunc(h.versions(), s.For) {
+		versions := h.versions()
+		for _, s := range preferred() {
+			if slices.ContainsFunc(versions, s.For) {
 				h.Suites = append(h.Suites, s.ID)
 			}
 		}
@@ -197,7 +198,8 @@ func (h Hello) Marshal(random io.Reader) ([]byte, error) {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 			h.extensions(b, shares)
 			// Some servers hang on a message of 256 to 511 bytes (RFC 7685 §4).
-			if n := 4 + fixed + 2 + len(b.BytesOrPanic()); n >= 256 && n < 512 {
+			// The bytes of b begin with the room for their length.
+			if n := 4 + fixed + len(b.BytesOrPanic()); n >= 256 && n < 512 {
 				b.AddUint16(extPadding)
 				b.AddUint16LengthPrefixed(bytesOf(make([]byte, max(512-n-4, 0))))
 			}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 )
 
 type entry struct {
@@ -74,13 +76,25 @@ type Suite struct {
 	Weakness       Weakness
 }
 
+// known is the registry taken apart, in its order, without the signalling values.
+var known = sync.OnceValue(func() []Suite {
+	suites := make([]Suite, 0, len(registry))
+	for _, e := range registry {
+		if e.id != SCSVRenegotiation && e.id != SCSVFallback {
+			suites = append(suites, takeApart(e))
+		}
+	}
+	return suites
+})
+
 // LookupSuite finds a suite by number. Signalling values are not suites.
 func LookupSuite(id uint16) (Suite, bool) {
-	i, found := slices.BinarySearchFunc(registry[:], id, func(e entry, id uint16) int { return cmp.Compare(e.id, id) })
-	if !found || id == SCSVRenegotiation || id == SCSVFallback {
+	suites := known()
+	i, found := slices.BinarySearchFunc(suites, id, func(s Suite, id uint16) int { return cmp.Compare(s.ID, id) })
+	if !found {
 		return Suite{}, false
 	}
-	return takeApart(registry[i]), true
+	return suites[i], true
 }
 
 // SuiteName returns the registered name, also of the two signalling values, or "0x1234" for an
@@ -98,8 +112,8 @@ func SuiteName(id uint16) string {
 // offer them in portions.
 func WeakSuites(of Weakness) []uint16 {
 	var ids []uint16
-	for _, e := range registry {
-		if s, ok := LookupSuite(e.id); ok && s.Weakness&of != 0 {
+	for _, s := range known() {
+		if s.Weakness&of != 0 {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -110,8 +124,8 @@ func WeakSuites(of Weakness) []uint16 {
 // registry order; more than 300 for TLS 1.2. See [WeakSuites] about portions.
 func Suites(version uint16) []uint16 {
 	var ids []uint16
-	for _, e := range registry {
-		if s, ok := LookupSuite(e.id); ok && s.For(version) {
+	for _, s := range known() {
+		if s.For(version) {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -145,6 +159,16 @@ func (s Suite) common() bool {
 	return s.Authentication != "anon" && s.Authentication != "DSS" && s.Weakness&(NoEncryption|Export|ShortKey) == 0 &&
 		!strings.HasPrefix(s.Cipher, "ARIA") && !strings.HasPrefix(s.Cipher, "SEED") && !strings.HasPrefix(s.Cipher, "IDEA")
 }
+
+// preferred is what is common, the sound suites first and those with the worst weakness last.
+var preferred = sync.OnceValue(func() []Suite {
+	suites := slices.DeleteFunc(slices.Clone(known()), func(s Suite) bool { return !s.common() })
+	slices.SortStableFunc(suites, func(a, b Suite) int {
+		worst := cmp.Compare(bits.TrailingZeros16(uint16(b.Weakness)), bits.TrailingZeros16(uint16(a.Weakness)))
+		return cmp.Or(worst, cmp.Compare(a.Weakness, b.Weakness)) // equal at worst: the fewer, the better
+	})
+	return suites
+})
 
 func takeApart(e entry) Suite {
 	s := Suite{ID: e.id, Name: e.name}
