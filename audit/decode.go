@@ -52,7 +52,7 @@ func decode(file string, data []byte, into any) error {
 			continue
 		}
 		if body != nil {
-			return d.errorf(doc.Body, "a deployment file holds one YAML document, this is a second one")
+			return &SyntaxError{d.at(doc.Start), "a deployment file holds one YAML document, this is a second one"}
 		}
 		body = doc.Body
 	}
