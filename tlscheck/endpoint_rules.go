@@ -195,7 +195,7 @@ func judgeCipherWeak(a AddressObservation) connsec.Verdict {
 	}
 	switch {
 	case worst > 0:
-		return connsec.Failed("%s", text).As(gradeSeverity[worst]).With("suites", strings.Join(names, ", "))
+		return connsec.Failed("%s", text).As(suiteSeverity[worst]).With("suites", strings.Join(names, ", "))
 	case a.Handshake == nil:
 		return connsec.Skipped("no handshake, see %s", RuleHandshakeFailed.ID)
 	case !a.WeakSuites.Done:

@@ -12,12 +12,12 @@ import (
 // A grade sorts suites below the intermediate profile by what they cost; 0 is a good suite or
 // an unknown one.
 const (
-	gradeDoubtful = iota + 1 // finite-field DHE, whose group the client cannot check; short tags
-	gradeWeak                // no forward secrecy, CBC, RC4, 3DES, MD5
-	gradeNone                // no encryption, no authentication, keys that can be searched
+	suiteDoubtful = iota + 1 // finite-field DHE, whose group the client cannot check; short tags
+	suiteWeak                // no forward secrecy, CBC, RC4, 3DES, MD5
+	suiteHopeless            // no encryption, no authentication, keys that can be searched
 )
 
-var gradeSeverity = [...]connsec.Severity{gradeDoubtful: connsec.Medium, gradeWeak: connsec.High, gradeNone: connsec.Critical}
+var suiteSeverity = [...]connsec.Severity{suiteDoubtful: connsec.Medium, suiteWeak: connsec.High, suiteHopeless: connsec.Critical}
 
 // gradeOf grades a suite against Mozilla's intermediate profile.
 func gradeOf(id uint16) int {
@@ -29,11 +29,11 @@ func gradeOf(id uint16) int {
 	case !known:
 		return 0
 	case w&(tlswire.NoEncryption|tlswire.Anonymous|tlswire.Export|tlswire.ShortKey) != 0:
-		return gradeNone
+		return suiteHopeless
 	case w&(tlswire.RC4|tlswire.SmallBlock|tlswire.MD5|tlswire.NoForwardSecrecy|tlswire.CBC) != 0:
-		return gradeWeak
+		return suiteWeak
 	case w != 0:
-		return gradeDoubtful
+		return suiteDoubtful
 	}
 	return 0 // ECDHE with another AEAD (CCM, ARIA-GCM): unusual, not weak
 }

@@ -203,6 +203,8 @@ type HTTPSObservation struct {
 type HTTPSAddress struct {
 	Address netip.AddrPort `json:"address"`
 	Name    string         `json:"name"`
+	// Unreachable is that of the [AddressObservation]; nothing was asked then.
+	Unreachable Problem `json:"unreachable,omitzero"`
 	// Clear is the answer to an HTTP request sent without TLS to the HTTPS port; nil if the
 	// answer was no HTTP, with the reason in ClearProblem.
 	Clear        *HTTPAnswer `json:"clear,omitempty"`
@@ -222,9 +224,8 @@ func (h HTTPS) Observe(ctx context.Context) (HTTPSObservation, error) {
 	out := HTTPSObservation{Observation: o, HTTP: make([]HTTPSAddress, len(o.Addresses))}
 	var wg sync.WaitGroup
 	for i, a := range o.Addresses {
-		out.HTTP[i] = HTTPSAddress{Address: a.Address, Name: h.Host}
+		out.HTTP[i] = HTTPSAddress{Address: a.Address, Name: h.Host, Unreachable: a.Unreachable}
 		if a.Unreachable != (Problem{}) {
-			out.HTTP[i].ClearProblem, out.HTTP[i].AnswerProblem = a.Unreachable, a.Unreachable
 			continue
 		}
 		wg.Go(func() { out.HTTP[i].Clear, out.HTTP[i].ClearProblem = h.askInClear(ctx, a.Address) })

@@ -133,10 +133,10 @@ var RuleCleartextOnTLSPort = &connsec.Rule{
 func judgeCleartextOnTLSPort(a HTTPSAddress) connsec.Verdict {
 	p := a.ClearProblem
 	switch {
+	case a.Unreachable != (Problem{}):
+		return connsec.Skipped("no connection, see %s", RuleHandshakeFailed.ID)
 	case p.Kind == Closed, p.Kind == Alert:
 		return connsec.Passed("plain HTTP is refused: %s", p.Text)
-	case p.Kind == Refused, p.Kind == Unreachable:
-		return connsec.Skipped("could not connect: %s", p.Text)
 	case p != (Problem{}):
 		return connsec.Unknown("%s", p.Text)
 	}
@@ -166,11 +166,10 @@ func hstsApplies(a HTTPSAddress) (connsec.Verdict, bool) {
 	if _, err := ParseFQDN(a.Name); err != nil {
 		return connsec.Skipped("browsers apply HSTS to DNS names only"), false
 	}
+	if a.Unreachable != (Problem{}) {
+		return connsec.Skipped("no connection, see %s", RuleHandshakeFailed.ID), false
+	}
 	if a.Answer == nil {
-		switch a.AnswerProblem.Kind {
-		case Refused, Unreachable:
-			return connsec.Skipped("could not connect: %s", a.AnswerProblem.Text), false
-		}
 		return connsec.Unknown("browsers ignore HSTS unless the connection verifies; %s", a.AnswerProblem.Text), false
 	}
 	return connsec.Verdict{}, true
