@@ -74,8 +74,8 @@ func (p *Page) Unit(u uint16) (uint16, Fit) {
 // of the characters it took, and how many bytes of s they were; fewer than len(s) means that
 // the rest was cut off.
 //
-// An emoji is two units and may be cut after its first question mark; then n counts it as
-// taken, because what was taken of it does not depend on it.
+// A character beyond U+FFFF is two units and may be cut between its two question marks; it is
+// then not counted.
 func (p *Page) Append(dst []byte, s string, most int) (out []byte, worst Fit, n int) {
 	worst = Exact
 	end := len(dst) + most
