@@ -38,6 +38,7 @@ type call struct {
 
 func commands() []command {
 	return []command{
+		demoCommand(),
 		auditCommand(),
 		tlsCommand(),
 		httpCommand(),
