@@ -1,0 +1,76 @@
+package ldapsec
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/connsec/connsec/internal/ldapwire"
+	"github.com/connsec/connsec/tlscheck"
+)
+
+// startTLS opens a connection and sends a StartTLS request, with a search glued behind it or
+// without. inClear reports that the glued request was answered before the StartTLS request.
+// The connection is nil unless the server agreed.
+func (l *look) startTLS(ctx context.Context, addrs []netip.AddrPort, glue bool) (conn net.Conn, res ldapwire.Result, inClear bool, err error) {
+	if conn, err = l.c.dialAny(ctx, addrs); err != nil {
+		return nil, res, false, err
+	}
+	step, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	stop := govern(step, conn)
+	request := ldapwire.Extended(1, ldapwire.OIDStartTLS)
+	if glue {
+		request = append(request, ldapwire.Search(gluedID, "", ldapwire.ScopeBase, 1, 10)...)
+	}
+	if _, err = conn.Write(request); err == nil {
+		res, inClear, err = readStartTLS(conn)
+	}
+	if !stop() && err == nil {
+		err = context.DeadlineExceeded
+	}
+	if err != nil || res.Code != ldapwire.ResultSuccess {
+		_ = conn.Close()
+		return nil, res, inClear, err
+	}
+	return conn, res, inClear, nil
+}
+
+func readStartTLS(conn net.Conn) (res ldapwire.Result, inClear bool, err error) {
+	for range maxStray {
+		m, err := ldapwire.Read(conn, ldapwire.MaxMessage)
+		if err != nil {
+			return res, inClear, err
+		}
+		switch {
+		case m.ID == gluedID:
+			inClear = true
+		case m.ID == 1 && m.Op == ldapwire.OpExtendedResponse:
+			res, err = m.Result()
+			return res, inClear, err
+		case m.ID == 0: // RFC 4511, 4.4.1: the server says why it is about to close
+			if res, err = m.Result(); err == nil {
+				err = fmt.Errorf("the server ends the session: %s", describe(res))
+			}
+			return ldapwire.Result{}, inClear, err
+		default:
+			return res, inClear, fmt.Errorf("the server answers message %d where 1 was asked", m.ID)
+		}
+	}
+	return res, inClear, errors.New("the server does not answer the StartTLS request")
+}
+
+// handshake makes a verified TLS handshake on a connection.
+func (l *look) handshake(ctx context.Context, conn net.Conn) (*tls.Conn, error) {
+	cfg, err := tlscheck.ClientConfig(tlscheck.Intermediate, l.name, l.c.Roots)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Time = l.c.Now
+	cfg.Certificates = l.c.ClientCertificates
+	tc := tls.Client(conn, cfg)
+	return tc, tc.HandshakeContext(ctx)
+}
