@@ -26,6 +26,7 @@
 // told to stop by the kernel (PR_SET_PDEATHSIG). Namespaces have no name and vanish with
 // their last process, ports are reserved by sockets that do the same, and nothing is ever
 // mounted. What a crash does leave are directories named connsec-* in the temporary directory.
+// What stays by intention is Samba's provisioned domain, in /var/lib/connsec.
 //
 // Passwords and shared secrets stand in the daemons' files, which are readable by them only,
 // and are taken out of logs before a test shows them.

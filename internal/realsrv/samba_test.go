@@ -32,6 +32,7 @@ func TestSamba(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s/trixie=%t", tt.name, tt.trixie), func(t *testing.T) {
+			t.Parallel()
 			root := ""
 			if tt.trixie {
 				root = realsrv.Trixie(t, "samba")
