@@ -133,10 +133,11 @@ func (o Options) HTTPS(p HTTPSPosture) (*HTTPS, error) {
 	s := &HTTPS{posture: p, config: &tls.Config{
 		Certificates: []tls.Certificate{id.certificate},
 		MinVersion:   tls.VersionTLS12,
+		CipherSuites: soundSuites,
 	}}
 	switch p {
 	case HTTPSTLS10Only:
-		s.config.MinVersion, s.config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
+		s.config.MinVersion, s.config.MaxVersion, s.config.CipherSuites = tls.VersionTLS10, tls.VersionTLS10, nil
 	case HTTPSRC4Only:
 		s.config.MaxVersion = tls.VersionTLS12
 		s.config.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_RC4_128_SHA}

@@ -358,3 +358,11 @@ func wildcards(names []string, label string) []string {
 	}
 	return out
 }
+
+// soundSuites are the TLS 1.2 suites of an honest trap: forward secret and authenticated, so
+// that a scanner finds nothing wrong with it. (crypto/tls has CBC suites on by default.)
+var soundSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
