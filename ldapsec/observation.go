@@ -152,9 +152,10 @@ type Glued string
 const (
 	GluedUnknown   Glued = ""
 	GluedDiscarded Glued = "discarded"         // TLS began and it was not answered inside
-	GluedRefused   Glued = "refused"           // the handshake failed because of it
+	GluedRefused   Glued = "refused"           // START TLS, or the handshake, failed because of it
+	GluedBefore    Glued = "answered-before"   // it was answered in clear before TLS began, and not inside
 	GluedInTLS     Glued = "answered-in-tls"   // the server took it for part of the TLS session
-	GluedInClear   Glued = "answered-in-clear" // the server answered it outside of TLS
+	GluedInClear   Glued = "answered-in-clear" // it was answered in clear where the handshake belongs
 )
 
 // RootDSE is what the server tells everybody about itself (RFC 4512, 5.1). Lists are bounded.

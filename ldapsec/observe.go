@@ -470,20 +470,26 @@ func (l *look) askSearches(ctx context.Context, s *session, way string) {
 func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 	look := &StartTLSLook{}
 	l.StartTLS = look
-	conn, res, inClear, err := l.startTLS(ctx, addrs, true)
+	conn, res, before, err := l.startTLS(ctx, addrs, true)
 	look.Answer = *answerOf(res, err)
 	if !look.Offered() {
+		// Servers refuse START TLS while another request is under way (RFC 4511, 4.14.1): it
+		// takes one without to know whether they offer it at all.
+		again, alone, _, errAlone := l.startTLS(ctx, addrs, false)
+		look.Answer = *answerOf(alone, errAlone)
+		if look.Offered() {
+			_ = again.Close()
+			if look.Glued = GluedRefused; silent(err) {
+				look.Glued, look.Detail = GluedUnknown, "the server does not answer two requests at once"
+			}
+		}
 		return
 	}
 	defer func() { _ = conn.Close() }()
 	step, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	inside, err := l.handshake(step, conn)
-	switch {
-	case inClear:
-		look.Glued = GluedInClear
-		return
-	case err != nil:
+	if err != nil {
 		l.gluedRefused(ctx, addrs, err)
 		return
 	}
@@ -509,7 +515,9 @@ func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 			answered = m.ID == own && m.Op == ldapwire.OpSearchDone
 		}
 	}
-	look.Glued = GluedDiscarded
+	if look.Glued = GluedDiscarded; before {
+		look.Glued = GluedBefore
+	}
 }
 
 // gluedID is the message ID of the request glued behind a StartTLS request.

@@ -307,11 +307,13 @@ func judgeStartTLSInjection(s Server) connsec.Verdict {
 	case GluedDiscarded:
 		return connsec.Passed("a request sent together with the StartTLS request was discarded")
 	case GluedRefused:
-		return connsec.Passed("a request sent together with the StartTLS request makes the handshake fail")
+		return connsec.Passed("the server refuses to begin TLS when another request comes together with the StartTLS request")
+	case GluedBefore:
+		return connsec.Passed("a request sent together with the StartTLS request was answered before TLS began, and not inside")
 	case GluedInTLS:
 		return connsec.Failed("a request sent in clear together with the StartTLS request was answered inside TLS")
 	case GluedInClear:
-		return connsec.Unknown("a request sent together with the StartTLS request was answered in clear; what the server would do with it inside TLS cannot be told")
+		return connsec.Unknown("a request sent together with the StartTLS request was answered in clear where the TLS handshake belongs; what the server would do with another one cannot be told")
 	}
 	return connsec.Unknown("the TLS session after START TLS could not be looked into: %s", oneLine(l.Detail))
 }

@@ -13,9 +13,10 @@ import (
 )
 
 // startTLS opens a connection and sends a StartTLS request, with a search glued behind it or
-// without. inClear reports that the glued request was answered before the StartTLS request.
+// without. before reports that the glued request was
+// answered ahead of the StartTLS request.
 // The connection is nil unless the server agreed.
-func (l *look) startTLS(ctx context.Context, addrs []netip.AddrPort, glue bool) (conn net.Conn, res ldapwire.Result, inClear bool, err error) {
+func (l *look) startTLS(ctx context.Context, addrs []netip.AddrPort, glue bool) (conn net.Conn, res ldapwire.Result, before bool, err error) {
 	if conn, err = l.c.dialAny(ctx, addrs); err != nil {
 		return nil, res, false, err
 	}
@@ -27,40 +28,40 @@ func (l *look) startTLS(ctx context.Context, addrs []netip.AddrPort, glue bool) 
 		request = append(request, ldapwire.Search(gluedID, "", ldapwire.ScopeBase, 1, 10)...)
 	}
 	if _, err = conn.Write(request); err == nil {
-		res, inClear, err = readStartTLS(conn)
+		res, before, err = readStartTLS(conn)
 	}
 	if !stop() && err == nil {
 		err = context.DeadlineExceeded
 	}
 	if err != nil || res.Code != ldapwire.ResultSuccess {
 		_ = conn.Close()
-		return nil, res, inClear, err
+		return nil, res, before, err
 	}
-	return conn, res, inClear, nil
+	return conn, res, before, nil
 }
 
-func readStartTLS(conn net.Conn) (res ldapwire.Result, inClear bool, err error) {
+func readStartTLS(conn net.Conn) (res ldapwire.Result, before bool, err error) {
 	for range maxStray {
 		m, err := ldapwire.Read(conn, ldapwire.MaxMessage)
 		if err != nil {
-			return res, inClear, err
+			return res, before, err
 		}
 		switch {
 		case m.ID == gluedID:
-			inClear = true
+			before = true
 		case m.ID == 1 && m.Op == ldapwire.OpExtendedResponse:
 			res, err = m.Result()
-			return res, inClear, err
+			return res, before, err
 		case m.ID == 0: // RFC 4511, 4.4.1: the server says why it is about to close
 			if res, err = m.Result(); err == nil {
 				err = fmt.Errorf("the server ends the session: %s", describe(res))
 			}
-			return ldapwire.Result{}, inClear, err
+			return ldapwire.Result{}, before, err
 		default:
-			return res, inClear, fmt.Errorf("the server answers message %d where 1 was asked", m.ID)
+			return res, before, fmt.Errorf("the server answers message %d where 1 was asked", m.ID)
 		}
 	}
-	return res, inClear, errors.New("the server does not answer the StartTLS request")
+	return res, before, errors.New("the server does not answer the StartTLS request")
 }
 
 // handshake makes a verified TLS handshake on a connection.

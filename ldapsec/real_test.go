@@ -1,0 +1,176 @@
+package ldapsec_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/realsrv"
+	"github.com/connsec/connsec/internal/ruletest"
+	"github.com/connsec/connsec/internal/testca"
+	"github.com/connsec/connsec/ldapsec"
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// network stands in for DNS and for ports: names resolve to a loopback address, and standard
+// ports lead to the free ones on which the test's servers listen.
+type network struct {
+	ports map[string]string // "389" → "127.0.0.1:41389"
+	srv   []*net.SRV
+	err   error
+}
+
+func (n network) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, n.err
+}
+
+func (n network) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
+	if n.srv == nil && n.err == nil {
+		return "", nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return "_" + service + "._" + proto + "." + name, n.srv, n.err
+}
+
+func (n network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if to, ok := n.ports[port]; ok {
+		address = to
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+const host = "dc1.corp.example"
+
+// within a test, nothing takes longer than this.
+func deadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// config is a setting for a server with the two ports.
+func config(ca *testca.CA, plain, secure string) ldapsec.Config {
+	n := network{ports: map[string]string{"389": plain, "636": secure}}
+	return ldapsec.Config{Servers: []string{host}, Roots: ca.Pool(), Dialer: n, Resolver: n}
+}
+
+// own cuts a report down to the rules of this package.
+func own(r connsec.Report) connsec.Report {
+	var out []connsec.Finding
+	for _, f := range r.Findings {
+		if strings.HasPrefix(f.Rule.ID, "ldap-") {
+			out = append(out, f)
+		}
+	}
+	r.Findings = out
+	return r
+}
+
+func show(t testing.TB, r connsec.Report) {
+	for _, f := range r.Findings {
+		if f.Outcome != connsec.Pass && f.Outcome != connsec.NotApplicable {
+			t.Logf("%-13s %-8s %s [%s] %s %v", f.Outcome, f.Severity, f.Rule.ID, f.Subject, f.Detail, f.Evidence)
+		}
+	}
+}
+
+func TestSlapd(t *testing.T) {
+	realsrv.Need(t, "slapd")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).MustWriteFiles(t, t.TempDir(), "server")
+	tests := map[string]struct {
+		server realsrv.Slapd
+		failed []*connsec.Rule
+	}{
+		"open": {realsrv.Slapd{Posture: realsrv.SlapdOpen}, []*connsec.Rule{
+			ldapsec.RuleCleartextBindAccepted, ldapsec.RuleAnonymousSearch, ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak,
+		}},
+		"anonymous binds disallowed": {realsrv.Slapd{Posture: realsrv.SlapdNoAnonymous}, []*connsec.Rule{
+			ldapsec.RuleStartTLSOffered, // without a root DSE, result 49 to a bind in clear does not tell
+		}},
+		"simple binds need TLS": {realsrv.Slapd{Posture: realsrv.SlapdSimpleBind}, []*connsec.Rule{
+			ldapsec.RuleAnonymousSearch, ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak,
+		}},
+		"everything needs protection": {realsrv.Slapd{Posture: realsrv.SlapdSSF}, []*connsec.Rule{
+			ldapsec.RuleAnonymousSearch, ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak,
+		}},
+		"default search base": {realsrv.Slapd{Posture: realsrv.SlapdTLS, Extra: `defaultsearchbase "dc=corp,dc=example"`}, []*connsec.Rule{
+			ldapsec.RuleAnonymousSearch, ldapsec.RuleNullBaseSearch, ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak,
+		}},
+		"hardened": {realsrv.Slapd{Posture: realsrv.SlapdTLS, Extra: "disallow bind_anon\nrequire authc"}, []*connsec.Rule{
+			ldapsec.RuleStartTLSOffered,
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.server.TLS = realsrv.Material(files)
+			srv := tt.server.Start(t)
+			c := config(ca, srv.LDAP, srv.LDAPS)
+			c.BaseDN, c.BindDN, c.Password = srv.BaseDN, srv.BindDN, srv.Password
+			begin := time.Now()
+			report, err := c.Probe(deadline(t))
+			require.NoError(t, err)
+			t.Logf("probe: %v", time.Since(begin))
+			show(t, report)
+			ruletest.ExpectFailed(t, own(report), tt.failed...)
+
+			conn, err := c.Dial(deadline(t))
+			require.NoError(t, err)
+			defer conn.Close()
+			res, err := conn.Search(ldap.NewSearchRequest(srv.BaseDN, ldap.ScopeWholeSubtree, 0, 0, 0, false, "(cn=svc)", nil, nil))
+			require.NoError(t, err)
+			require.Len(t, res.Entries, 1)
+			who, err := conn.WhoAmI(nil)
+			require.NoError(t, err)
+			assert.Equal(t, "dn:"+srv.BindDN, who.AuthzID)
+			state, ok := conn.TLSConnectionState()
+			assert.True(t, ok)
+			assert.NotEmpty(t, state.VerifiedChains)
+		})
+	}
+}
+
+func TestSamba(t *testing.T) {
+	realsrv.Need(t, "samba")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{realsrv.SambaHost}}).MustWriteFiles(t, t.TempDir(), "dc")
+	always := []*connsec.Rule{ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak}
+	tests := []struct {
+		name   string
+		trixie bool
+		mode   realsrv.SambaStrongAuth
+		failed []*connsec.Rule
+	}{
+		{"4.17 yes", false, realsrv.SambaStrongAuthYes, nil},
+		{"4.17 over TLS", false, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}},
+		{"4.17 no", false, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}},
+		{"4.22 yes", true, realsrv.SambaStrongAuthYes, nil},
+		{"4.22 over TLS", true, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}},
+		{"4.22 no", true, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := ""
+			if tt.trixie {
+				root = realsrv.Trixie(t, "samba")
+			}
+			srv := realsrv.Samba{TLS: realsrv.Material(files), StrongAuth: tt.mode, Root: root}.Start(t)
+			c := config(ca, srv.LDAP, srv.LDAPS)
+			begin := time.Now()
+			report, err := c.Probe(deadline(t))
+			require.NoError(t, err)
+			t.Logf("probe: %v", time.Since(begin))
+			show(t, report)
+			ruletest.ExpectFailed(t, own(report), append(tt.failed, append(always, ldapsec.RuleAnonymousBind)...)...)
+		})
+	}
+}
