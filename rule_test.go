@@ -80,7 +80,8 @@ func TestInvalidNames(t *testing.T) {
 }
 
 func TestCitation(t *testing.T) {
-	assert.Equal(t, "RFC 4513 5.1.2", connsec.Citation{Doc: "RFC 4513", Section: "5.1.2"}.String())
+	assert.Equal(t, "RFC 4513 §5.1.2", connsec.Citation{Doc: "RFC 4513", Section: "5.1.2"}.String())
+	assert.Equal(t, "Security guide, LDAP", connsec.Citation{Doc: "Security guide", Section: "LDAP"}.String())
 	assert.Equal(t, "RFC 8996", connsec.Citation{Doc: "RFC 8996", URL: "https://example.org"}.String())
 }
 

@@ -13,10 +13,13 @@ import (
 // sentence; more than this comes from a peer that wants to fill screens.
 const longest = 1000
 
-// clean makes text from outside safe to show: whatever is not graphic – controls, escape
-// sequences, bidirectional overrides, invisible characters, invalid UTF-8 – is written as an
-// escape that can be read. It leaves backslashes alone, so it is for eyes, not for decoding.
-func clean(s string) string {
+// clean makes text from outside safe to show: legible, and cut if it is very long.
+func clean(s string) string { return legible(s, longest) }
+
+// legible writes whatever is not graphic – controls, escape sequences, bidirectional overrides,
+// invisible characters, invalid UTF-8 – as an escape that can be read. It leaves backslashes
+// alone, so it is for eyes, not for decoding. What comes after most runes is counted only.
+func legible(s string, most int) string {
 	ok := true
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c > '~' {
@@ -24,14 +27,14 @@ func clean(s string) string {
 			break
 		}
 	}
-	if ok && len(s) <= longest {
+	if ok && len(s) <= most {
 		return s
 	}
 	var b strings.Builder
-	b.Grow(min(len(s), 4*longest) + 16)
+	b.Grow(min(len(s), most) + 16)
 	shown := 0
 	for i := 0; i < len(s); shown++ {
-		if shown == longest {
+		if shown == most {
 			fmt.Fprintf(&b, "… (%d bytes more)", len(s)-i)
 			break
 		}

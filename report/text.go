@@ -265,5 +265,9 @@ func (t *textWriter) summary(o outline) {
 	}
 	t.line("")
 	t.line(t.paint(dim, strings.Repeat("─", t.width)))
+	if len(o.tally.parts()) == 0 {
+		t.counts("", nil)
+		return
+	}
 	t.counts("", append([]part{first}, counts...))
 }

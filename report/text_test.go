@@ -144,7 +144,7 @@ func TestHostileText(t *testing.T) {
 func TestHugeTextIsCut(t *testing.T) {
 	r := hardened()
 	r[0].Findings[0].Detail = strings.Repeat("x", 1<<20)
-	for _, f := range []report.Format{report.Text} {
+	for _, f := range []report.Format{report.Text, report.HTML, report.Markdown, report.JUnit, report.OpenMetrics} {
 		out := render(t, f, r, report.Options{Verbose: true})
 		assert.Less(t, len(out), 20_000, f.String())
 	}
@@ -152,7 +152,10 @@ func TestHugeTextIsCut(t *testing.T) {
 }
 
 func TestTextOddReports(t *testing.T) {
-	assert.Contains(t, render(t, report.Text, nil, report.Options{}), "0 failed")
+	assert.Contains(t, render(t, report.Text, nil, report.Options{}), "nothing checked")
+	assert.NotContains(t, render(t, report.Text, nil, report.Options{}), "0 failed", "nothing checked is no success")
+	assert.NotContains(t, render(t, report.HTML, []connsec.Report{{Target: "a"}}, report.Options{}), "Nothing failed")
+	assert.Contains(t, render(t, report.HTML, hardened(), report.Options{}), "Nothing failed")
 	assert.Contains(t, render(t, report.Text, []connsec.Report{{Target: "a"}, {Target: "b", Duration: 90 * time.Second}}, report.Options{}), "nothing checked")
 	for reason, w := range map[string]connsec.Waiver{
 		"gives no reason": {Until: sampleTime}, "has no end date": {Reason: "x"}, "ended on 23 November 2026": {Reason: "x", Until: sampleTime},

@@ -17,23 +17,38 @@ const (
 	Text Format = iota + 1
 	// JSON is complete and stable: {"schema":1,"reports":[…]}. Decode reads it.
 	JSON
+	// SARIF is the Static Analysis Results Interchange Format 2.1.0, for code hosts.
+	SARIF
+	// JUnit is the XML that CI servers show as test results.
+	JUnit
+	// HTML is one self-contained page without scripts, for people who were not there.
+	HTML
+	// Markdown is GitHub-flavoured, for issues, wikis and job summaries.
+	Markdown
+	// OpenMetrics is the OpenMetrics 1.0 text format, for a textfile collector.
+	OpenMetrics
 )
 
 var formats = []struct {
 	name  string
 	write func(*bufio.Writer, []connsec.Report, Options) error
 }{
-	Text: {"text", writeText},
-	JSON: {"json", writeJSON},
+	Text:        {"text", writeText},
+	JSON:        {"json", writeJSON},
+	SARIF:       {"sarif", writeSARIF},
+	JUnit:       {"junit", writeJUnit},
+	HTML:        {"html", writeHTML},
+	Markdown:    {"markdown", writeMarkdown},
+	OpenMetrics: {"openmetrics", writeOpenMetrics},
 }
 
 // Formats returns all valid formats.
 func Formats() []Format {
-	return []Format{Text, JSON}
+	return []Format{Text, JSON, SARIF, JUnit, HTML, Markdown, OpenMetrics}
 }
 
 // Valid reports whether f is one of the named formats.
-func (f Format) Valid() bool { return f >= Text && f <= JSON }
+func (f Format) Valid() bool { return f >= Text && f <= OpenMetrics }
 
 // String returns the lower-case name.
 func (f Format) String() string {
@@ -79,8 +94,8 @@ type Options struct {
 	Width int
 	// Color lets Text use ANSI colours. Leave it off unless the output is a terminal.
 	Color bool
-	// Verbose lists what passed and what did not apply, and the evidence, in Text, Markdown,
-	// SARIF and OpenMetrics. JSON, JUnit and HTML have both in any case.
+	// Verbose lists what passed and what did not apply in Text, Markdown, SARIF and
+	// OpenMetrics, and the evidence in Text and Markdown. The other formats always do.
 	Verbose bool
 	// Version is the version of the program that reports, for SARIF and HTML. Empty: none is
 	// named.
