@@ -273,7 +273,7 @@ func compare(w io.Writer, weak, hardened connsec.Report, o report.Options) {
 		fmt.Fprintln(w, style("2", fit("  "+f.Rule.ID+": "+f.Detail, 80)))
 	}
 	fmt.Fprintf(w, "\nweak      %s\nhardened  %s\n", tally(weak), tally(hardened))
-	fmt.Fprint(w, "\nconnsec demo --verbose shows both reports in full; connsec rules ID explains a rule.\n")
+	fmt.Fprint(w, "\nconnsec demo --verbose shows both in full; connsec rules ID explains a rule.\n")
 }
 
 // worst is the outcome that says the least good of a rule.

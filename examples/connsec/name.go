@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"flag"
+	"time"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/tlscheck"
@@ -32,6 +33,9 @@ func nameCommand() command {
 					if err := lines.Err(); err != nil {
 						return err
 					}
+				}
+				for i := range reports { // judging a name is instant and offline, so it carries no time of its own
+					reports[i].At = time.Now()
 				}
 				return c.finish(reports)
 			}

@@ -64,8 +64,8 @@ func rulesCommand() command {
 
 func explain(w io.Writer, r *connsec.Rule) {
 	fmt.Fprintf(w, "%s (%s, since %s)\n%s\n\n", r.ID, r.Severity, r.Since, r.Title)
-	fmt.Fprintf(w, "why   %s\n", hang(r.Why))
-	fmt.Fprintf(w, "fix   %s\n", hang(r.Fix))
+	fmt.Fprintf(w, "why   %s\n", hang(6, r.Why))
+	fmt.Fprintf(w, "fix   %s\n", hang(6, r.Fix))
 	for i, ref := range r.Refs {
 		head := "refs "
 		if i > 0 {
@@ -81,21 +81,21 @@ func explain(w io.Writer, r *connsec.Rule) {
 		for _, d := range r.DependsOn {
 			ids = append(ids, d.ID)
 		}
-		fmt.Fprintf(w, "needs %s\n", hang(strings.Join(ids, ", ")))
+		fmt.Fprintf(w, "needs %s\n", hang(6, strings.Join(ids, ", ")))
 	}
 }
 
-// hang wraps text at 80 columns behind a label of six.
-func hang(text string) string {
+// hang wraps text at 80 columns behind a label that is indent wide.
+func hang(indent int, text string) string {
 	var b strings.Builder
-	column := 6
+	column := indent
 	for i, word := range strings.Fields(text) {
 		switch n := len([]rune(word)); {
 		case i == 0:
 			column += n
 		case column+1+n > 80:
-			b.WriteString("\n      ")
-			column = 6 + n
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent + n
 		default:
 			b.WriteByte(' ')
 			column += 1 + n

@@ -164,17 +164,17 @@ func oneLine(err error) string {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "connsec checks, hardens and proves the connections a server product depends on.\n\nusage: connsec COMMAND [FLAGS] [ARGUMENTS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-28s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace(c.name+" "+c.args), hang(23, c.about))
 	}
 	fmt.Fprint(w, "\nconnsec help COMMAND shows its flags.\n"+
-		"exit status: 0 clean · 1 findings · 2 usage or unreadable input · 3 could not test\n")
+		"exit status: 0 clean, 1 findings, 2 usage or unreadable input, 3 could not test\n")
 }
 
 func (c command) help(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprintf(w, "usage: connsec %s [FLAGS] %s\n\n%s\n\n", c.name, c.args, c.about)
+	fmt.Fprintf(w, "usage: connsec %s [FLAGS] %s\n\n%s\n\n", c.name, c.args, hang(0, c.about))
 	fs.VisitAll(func(f *flag.Flag) {
 		placeholder, text := flag.UnquoteUsage(f)
-		fmt.Fprintf(w, "  --%-22s %s\n", strings.TrimSpace(f.Name+" "+placeholder), text)
+		fmt.Fprintf(w, "  --%-20s %s\n", strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
 	})
 }
 

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/connsec/connsec/internal/testca"
+	"github.com/connsec/connsec/tlscheck"
+	"github.com/connsec/connsec/trap"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"connsec": func() {
+			os.Exit(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		},
+	})
+}
+
+// TestScripts runs the stories in testdata. They find two servers: $GOOD with the name
+// central.corp.internal under the CA in good.pem, and $BAD with a certificate for another name
+// under the CA in bad.pem; $CLOSED is an address where nothing listens.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":   status,
+			"envsubst": envsubst,
+		},
+		Setup: func(env *testscript.Env) error {
+			good, err := trap.Options{Names: []string{"central.corp.internal"}}.HTTPS(trap.HTTPSHonest)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = good.Close() })
+			bad, err := trap.Options{Names: []string{"central.corp.internal"}}.HTTPS(trap.HTTPSWrongName)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = bad.Close() })
+			closed, err := closedPort()
+			if err != nil {
+				return err
+			}
+			env.Setenv("GOOD", good.Addr())
+			env.Setenv("BAD", bad.Addr())
+			env.Setenv("CLOSED", closed)
+			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA()} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// status runs a command and wants exactly the given exit status: status 3 connsec …
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if want, _ := strconv.Atoi(args[0]); code != want {
+		ts.Fatalf("exit status %d, want %s", code, args[0])
+	}
+}
+
+// envsubst replaces $VARIABLES in files.
+func envsubst(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o600))
+	}
+}
+
+func run(t *testing.T, args ...string) (int, string, string) {
+	t.Helper()
+	var out, err strings.Builder
+	code := Run(t.Context(), args, strings.NewReader(""), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestEveryCommandHasHelpWithin80Columns(t *testing.T) {
+	for _, c := range commands() {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errOut := run(t, "help", c.name)
+			assert.Equal(t, exitClean, code)
+			assert.Empty(t, errOut)
+			assert.Contains(t, out, "usage: connsec "+c.name)
+			for line := range strings.Lines(out) {
+				assert.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, line)
+			}
+		})
+	}
+}
+
+func TestUsageFitsTheScreen(t *testing.T) {
+	_, out, _ := run(t, "help")
+	for line := range strings.Lines(out) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, line)
+	}
+}
+
+func TestDemoNeedsNothing(t *testing.T) {
+	code, out, errOut := run(t, "demo")
+	require.Equal(t, exitClean, code, errOut)
+	assert.Empty(t, errOut)
+	for _, r := range demoFailures {
+		assert.Contains(t, out, r.ID)
+	}
+	for line := range strings.Lines(out) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, line)
+	}
+}
+
+// The demo's own check must be able to fail.
+func TestDemoChecksItself(t *testing.T) {
+	weak, err := tlscheck.Endpoint{Host: "central", Connect: serveNothing(t)}.Probe(t.Context())
+	require.NoError(t, err)
+	assert.ErrorContains(t, asExpected(weak, weak), "the weak deployment does not fail")
+	self := tlscheck.Chain{Name: "central.corp.internal", Certs: selfSigned(t)}.Judge()
+	for _, r := range demoFailures {
+		f := self.Of(tlscheck.RuleSelfSigned)[0]
+		f.Rule = r
+		self.Findings = append(self.Findings, f)
+	}
+	assert.ErrorContains(t, asExpected(self, self), "the hardened deployment has the fail finding")
+}
+
+func serveNothing(t *testing.T) string {
+	addr, err := closedPort()
+	require.NoError(t, err)
+	return addr
+}
+
+func selfSigned(t *testing.T) tlscheck.Certificates {
+	return testca.MustNew(t).MustSelfSigned(t, testca.Leaf{Names: []string{"central.corp.internal"}}).Chain
+}
