@@ -300,8 +300,13 @@ func (s *HTTPS) request(r io.Reader, w io.Writer, redirect string, note func(fun
 		return wentAway(err)
 	}
 	status, head := "200 OK", "Content-Type: text/plain\r\n"
-	if redirect != "" {
+	switch {
+	case redirect != "":
 		status, head = "302 Found", "Location: "+redirect+"\r\n"
+	case encrypted:
+		head += "Strict-Transport-Security: max-age=63072000\r\n"
+	case s.posture == HTTPSHonest: // as every sound server answers HTTP on its TLS port
+		status = "400 Bad Request"
 	}
 	text := "trap\n"
 	head = fmt.Sprintf("HTTP/1.1 %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n", status, head, len(text))
