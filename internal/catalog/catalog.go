@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -23,6 +24,7 @@ type Package struct {
 func Packages() []Package {
 	return []Package{
 		{"tlscheck", "TLS, certificates and host names", tlscheck.Rules()},
+		{"ldapsec", "LDAP and Active Directory", ldapsec.Rules()},
 	}
 }
 

@@ -229,7 +229,7 @@ func TestDocument(t *testing.T) {
 	got := string(document([]Package{{"sample", "samples", []*connsec.Rule{r}}}))
 	for _, want := range []string{
 		"Rules: 1.", "## sample: samples\n", "| [sample-rule](#sample-rule) | low | A \\*starred\\* &lt;tag&gt; \\| pipe |\n",
-		"### sample-rule\n", "from 2026-03-15 on", "Because.", "*Fix:* Mend it.", "[other-rule](#other-rule)", "- [RFC 1 1](<https://example.org/a_b>)",
+		"### sample-rule\n", "from 2026-03-15 on", "Because.", "*Fix:* Mend it.", "[other-rule](#other-rule)", "- [RFC 1 §1](<https://example.org/a_b>)",
 	} {
 		assert.Contains(t, got, want)
 	}
