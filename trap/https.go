@@ -15,8 +15,8 @@ import (
 // HTTPSPosture is how an HTTPS trap behaves. The zero value is an honest server.
 type HTTPSPosture uint8
 
-// The postures. From HTTPSExpired on every one is hostile: a client with the roots of the trap
-// and a policy as strict as tlscheck's must not send a request to it.
+// The postures. From HTTPSExpired to HTTPSPlainHTTP, a client that has the roots of the trap must
+// not send a request.
 const (
 	// HTTPSHonest: TLS 1.2 and 1.3, a sound certificate.
 	HTTPSHonest HTTPSPosture = iota
@@ -36,7 +36,8 @@ const (
 	HTTPSNoIntermediate
 	// HTTPSClientOnly: its extended key usage is for clients only.
 	HTTPSClientOnly
-	// HTTPSWildcard: it is for *.parent. Ordinary clients accept that: their policy has to say no.
+	// HTTPSWildcard: it is for *.parent. Ordinary clients rightly accept that; a policy against
+	// wildcards has to be the client's own.
 	HTTPSWildcard
 	// HTTPSPartialWildcard: it is for s*.parent, which no client should match (RFC 9525 §6.3).
 	HTTPSPartialWildcard
@@ -283,7 +284,7 @@ func (s *HTTPS) request(r io.Reader, w io.Writer, redirect string, note func(fun
 			note(func(c *HTTPSConnection) { c.Cleartext = in.Buffered() > 0 || limited.N < mostHeader })
 		}
 		_, byClient := clientAlert(err)
-		return byClient || wentAway(err)
+		return byClient || wentAway(err) && limited.N > 0
 	}
 	limited.N = maxRead
 	note(func(c *HTTPSConnection) {

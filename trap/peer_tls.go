@@ -187,17 +187,23 @@ func readHello(raw *conn) (tlswire.ClientHello, error) {
 	return hello, err
 }
 
+// maxOffer bounds what is kept of each list in a hello, which can be long and repeat itself.
+const maxOffer = 512
+
 func (h *Handshake) offer(hello tlswire.ClientHello) {
-	h.ServerName, h.ALPN = hello.ServerName, hello.ALPN
+	h.ServerName = strings.ToValidUTF8(hello.ServerName[:min(len(hello.ServerName), 255)], "?")
 	for _, v := range hello.Versions {
-		if v >= tlswire.VersionSSL30 && v <= tls.VersionTLS13 { // leaves out GREASE
+		if v >= tlswire.VersionSSL30 && v <= tls.VersionTLS13 && len(h.Versions) < maxOffer { // leaves out GREASE
 			h.Versions = append(h.Versions, tlswire.VersionName(v))
 		}
 	}
 	for _, id := range hello.Suites {
-		if _, known := tlswire.LookupSuite(id); known {
+		if _, known := tlswire.LookupSuite(id); known && len(h.Suites) < maxOffer {
 			h.Suites = append(h.Suites, tlswire.SuiteName(id))
 		}
+	}
+	for _, protocol := range hello.ALPN[:min(len(hello.ALPN), maxOffer)] {
+		h.ALPN = append(h.ALPN, strings.ToValidUTF8(protocol, "?"))
 	}
 }
 
