@@ -1,0 +1,217 @@
+package circlehttps
+
+import (
+	"github.com/tdewolff/parse/v2"
+	"github.com/tdewolff/parse/v2/js"
+)
+
+// token is one significant JavaScript token: no white space, no comment.
+type token struct {
+	kind js.TokenType
+	data []byte
+	off  int // in the text being read
+}
+
+func (t token) is(word string) bool { return string(t.data) == word }
+
+// bracket is one open bracket and what stands before it.
+type bracket struct {
+	open    byte   // ( { [ or ` for a template's ${
+	callee  []byte // the word before a parenthesis: fetch, if, …
+	object  []byte // the word before the callee's dot
+	isNew   bool   // new Callee(
+	arg     int    // commas so far
+	last    []byte // the latest literal argument, as text
+	regexOK bool   // a slash after the closing bracket starts a regular expression
+}
+
+// tokens reads JavaScript, TypeScript and JSX token by token. Where the text is not what the
+// lexer expects – an apostrophe in JSX text, a slash that could be either – it steps over one
+// byte and goes on, so that one odd line does not hide the rest of the file. Time is linear.
+type tokens struct {
+	in      *parse.Input
+	lx      *js.Lexer
+	prev    [5]token // the latest first
+	open    []bracket
+	deeper  int // brackets beyond maxDepth
+	closed  bool
+	pushed  bool // prev[0] is to be returned again
+	comment func(off int, data []byte)
+
+	// Ends of the stretches in which a quote, backtick or slash is known to have no partner.
+	lone       [256]int
+	loneRegexp int
+}
+
+// maxDepth bounds the memory that nested brackets take.
+const maxDepth = 4096
+
+// newTokens reads text. Capacity beyond its length, if there is any, is written to.
+func newTokens(text []byte) *tokens {
+	in := parse.NewInputBytes(text)
+	return &tokens{in: in, lx: js.NewLexer(in)}
+}
+
+// back returns the latest token to the reader. It may be called once per next.
+func (r *tokens) back() { r.pushed = true }
+
+// top returns the innermost open bracket, or nil.
+func (r *tokens) top() *bracket {
+	if len(r.open) == 0 || r.deeper > 0 {
+		return nil
+	}
+	return &r.open[len(r.open)-1]
+}
+
+// next returns the next token; ok is false at the end of the text.
+func (r *tokens) next() (t token, ok bool) {
+	if r.pushed {
+		r.pushed = false
+		return r.prev[0], true
+	}
+	for {
+		if c := r.in.Peek(0); (c == '\'' || c == '"' || c == '`') && r.in.Offset() < r.lone[c] {
+			r.skip(1)
+			continue
+		}
+		kind, data := r.lx.Next()
+		off := r.in.Offset() - len(data)
+		switch kind {
+		case js.WhitespaceToken, js.LineTerminatorToken:
+			continue
+		case js.CommentToken, js.CommentLineTerminatorToken:
+			if r.comment != nil {
+				r.comment(off, data)
+			}
+			continue
+		case js.ErrorToken:
+			if len(data) == 0 {
+				if r.in.Err() != nil {
+					return token{}, false
+				}
+				r.in.Skip()
+				continue
+			}
+			switch c := data[0]; c {
+			case '\'', '"':
+				r.lone[c] = off + len(data)
+				r.rewind(len(data))
+			case '`':
+				r.lone[c] = r.in.Len()
+				r.rewind(len(data))
+				r.lx = js.NewLexer(r.in) // forget the open template
+			case '}':
+				r.rewind(len(data))
+				r.lx = js.NewLexer(r.in)
+			}
+			continue
+		case js.DivToken, js.DivEqToken:
+			if off >= r.loneRegexp && r.regexAllowed() {
+				k, d := r.lx.RegExp()
+				if k == js.RegExpToken {
+					kind, data, off = k, d, r.in.Offset()-len(d)
+				} else {
+					r.loneRegexp = r.in.Offset()
+					r.in.Rewind(1)
+					r.in.Skip()
+					data = data[:1]
+				}
+			}
+		}
+		t = token{kind, data, off}
+		r.track(t)
+		copy(r.prev[1:], r.prev[:4])
+		r.prev[0] = t
+		return t, true
+	}
+}
+
+func (r *tokens) skip(n int) {
+	r.in.Move(n)
+	r.in.Skip()
+}
+
+// rewind steps back to the second byte of a token of n bytes that has just been read.
+func (r *tokens) rewind(n int) {
+	r.in.Rewind(1 - n)
+	r.in.Skip()
+}
+
+// track keeps the stack of open brackets. It runs before t becomes prev[0].
+func (r *tokens) track(t token) {
+	p := r.prev
+	switch t.kind {
+	case js.OpenParenToken:
+		b := bracket{open: '('}
+		if js.IsIdentifierName(p[0].kind) {
+			b.callee = p[0].data
+			switch {
+			case (p[1].kind == js.DotToken || p[1].kind == js.OptChainToken) && js.IsIdentifierName(p[2].kind):
+				b.object = p[2].data
+			case p[1].kind == js.NewToken:
+				b.isNew = true
+			}
+			switch p[0].kind {
+			case js.IfToken, js.WhileToken, js.ForToken, js.WithToken:
+				b.regexOK = true
+			}
+		}
+		r.push(b)
+	case js.OpenBraceToken:
+		// After an object literal a slash divides, after a block it starts an expression.
+		object := js.IsOperator(p[0].kind) || p[0].kind == js.OpenParenToken || p[0].kind == js.OpenBracketToken ||
+			p[0].kind == js.CommaToken || p[0].kind == js.ColonToken || p[0].kind == js.QuestionToken || p[0].kind == js.ReturnToken
+		r.push(bracket{open: '{', regexOK: !object})
+	case js.OpenBracketToken:
+		r.push(bracket{open: '['})
+	case js.TemplateStartToken:
+		r.push(bracket{open: '`'})
+	case js.CloseParenToken, js.CloseBraceToken, js.CloseBracketToken, js.TemplateEndToken:
+		r.closed = r.pop()
+	case js.CommaToken:
+		if b := r.top(); b != nil {
+			b.arg++
+		}
+	}
+}
+
+func (r *tokens) push(b bracket) {
+	if len(r.open) == maxDepth {
+		r.deeper++
+		return
+	}
+	r.open = append(r.open, b)
+}
+
+func (r *tokens) pop() (regexOK bool) {
+	if r.deeper > 0 {
+		r.deeper--
+		return false
+	}
+	if len(r.open) == 0 {
+		return true
+	}
+	regexOK = r.open[len(r.open)-1].regexOK
+	r.open = r.open[:len(r.open)-1]
+	return regexOK
+}
+
+// regexAllowed reports whether a slash after prev[0] starts a regular expression. JavaScript
+// decides that by grammar; these are the cases that a lexer can see.
+func (r *tokens) regexAllowed() bool {
+	switch k := r.prev[0].kind; {
+	case k == js.ErrorToken: // nothing before
+		return true
+	case k == js.CloseParenToken, k == js.CloseBraceToken:
+		return r.closed
+	case k == js.CloseBracketToken, k == js.IncrToken, k == js.DecrToken:
+		return false
+	case js.IsPunctuator(k), js.IsOperator(k):
+		return true
+	case k == js.ReturnToken, k == js.TypeofToken, k == js.CaseToken, k == js.InToken, k == js.OfToken, k == js.DeleteToken,
+		k == js.VoidToken, k == js.ThrowToken, k == js.NewToken, k == js.ElseToken, k == js.DoToken, k == js.InstanceofToken,
+		k == js.AwaitToken, k == js.YieldToken, k == js.TemplateStartToken, k == js.TemplateMiddleToken:
+		return true
+	}
+	return false
+}
