@@ -120,6 +120,12 @@ func judgeHandshake(a AddressObservation) connsec.Verdict {
 	return connsec.Failed("%s", p.Text).With("problem", p.Kind)
 }
 
+// speaksTLS reports whether the server took any offer: only then does its refusal of another
+// say something about that offer.
+func (a AddressObservation) speaksTLS() bool {
+	return a.Handshake != nil || len(a.WeakSuites.Accepted)+len(a.LegacyVersions.Accepted) > 0
+}
+
 // RuleVersionLegacy: SSL 3.0, TLS 1.0 and TLS 1.1 are refused.
 var RuleVersionLegacy = &connsec.Rule{
 	ID: "tls-version-legacy", Title: "The server accepts TLS 1.1 or older",
@@ -142,7 +148,7 @@ func judgeVersionLegacy(a AddressObservation) connsec.Verdict {
 	switch {
 	case len(versions) > 0:
 		return connsec.Failed("the server accepts %s", strings.Join(versions, " and ")).With("versions", strings.Join(versions, ", "))
-	case a.Handshake == nil:
+	case !a.speaksTLS():
 		return connsec.Skipped("no handshake, see %s", RuleHandshakeFailed.ID)
 	case !a.LegacyVersions.Done:
 		return connsec.Unknown("the offer of TLS 1.1 was neither accepted nor refused: %s", a.LegacyVersions.Problem.Text)
@@ -196,7 +202,7 @@ func judgeCipherWeak(a AddressObservation) connsec.Verdict {
 	switch {
 	case worst > 0:
 		return connsec.Failed("%s", text).As(suiteSeverity[worst]).With("suites", strings.Join(names, ", "))
-	case a.Handshake == nil:
+	case !a.speaksTLS():
 		return connsec.Skipped("no handshake, see %s", RuleHandshakeFailed.ID)
 	case !a.WeakSuites.Done:
 		return connsec.Unknown("the offer of weak suites was neither accepted nor refused: %s", a.WeakSuites.Problem.Text)

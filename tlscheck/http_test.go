@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -132,6 +134,7 @@ func serveHTTPS(tb testing.TB, ca *testca.CA, h http.HandlerFunc) netip.AddrPort
 	cfg, err := tlscheck.ServerConfig(tlscheck.Modern, ca.MustIssue(tb, testca.Leaf{Names: []string{host}}).TLS())
 	require.NoError(tb, err)
 	s.TLS = cfg
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused offers of the probe are no news
 	s.StartTLS()
 	tb.Cleanup(s.Close)
 	return s.Listener.Addr().(*net.TCPAddr).AddrPort()

@@ -151,7 +151,7 @@ const (
 // address that refuses the connection is a fact like another.
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
-// are never completed: three at a strict server, nine at the weakest. Nothing is sent inside TLS. The server may log
+// are never completed: five at a strict server, seven at the weakest. Nothing is sent inside TLS. The server may log
 // failed handshakes.
 func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 	started := e.now()
@@ -273,23 +273,33 @@ func everySuite() []uint16 {
 	return ids
 }
 
-// offerLegacyVersions asks for TLS 1.1 at most, then for less than what was chosen.
+// offerLegacyVersions offers TLS 1.1, TLS 1.0 and SSL 3.0, each as the highest version of an
+// offer of its own: a server that has only the lower one may refuse the higher.
 func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort) Offers {
-	var o Offers
-	for version := uint16(tls.VersionTLS11); version >= tlswire.VersionSSL30; {
-		flight, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: version})
-		if problem != (Problem{}) {
-			o.settle(problem)
-			return o
-		}
-		o.Accepted = append(o.Accepted, Selection{flight.Version, flight.Suite})
-		if flight.Version > version { // it insists on a version that was not offered; a client would abort
-			o.Accepted = o.Accepted[:len(o.Accepted)-1]
-			break
-		}
-		version = flight.Version - 1
+	versions := []uint16{tls.VersionTLS11, tls.VersionTLS10, tlswire.VersionSSL30}
+	flights, problems := make([]tlswire.Flight, len(versions)), make([]Problem, len(versions))
+	var wg sync.WaitGroup
+	for i, v := range versions {
+		wg.Go(func() { flights[i], problems[i] = e.hello(ctx, addr, tlswire.Hello{MaxVersion: v}) })
 	}
-	o.Done = true
+	wg.Wait()
+	var o Offers
+	settled := 0
+	for i, v := range versions {
+		switch p, s := problems[i], (Selection{flights[i].Version, flights[i].Suite}); {
+		case p.proves():
+			settled++
+		case p != (Problem{}):
+			o.Problem = p
+		default:
+			settled++
+			// A version above the offer is a mistake that a client answers by aborting.
+			if s.Version <= v && !slices.ContainsFunc(o.Accepted, func(a Selection) bool { return a.Version == s.Version }) {
+				o.Accepted = append(o.Accepted, s)
+			}
+		}
+	}
+	o.Done = settled == len(versions)
 	return o
 }
 
