@@ -1,0 +1,12 @@
+package sqlsec
+
+import "github.com/connsec/connsec"
+
+// Rules returns the rules of this package, those on the setting first.
+func Rules() []*connsec.Rule {
+	var rules []*connsec.Rule
+	for _, c := range settingChecks {
+		rules = append(rules, c.Rule)
+	}
+	return rules
+}
