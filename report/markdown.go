@@ -84,7 +84,11 @@ func (m *markdown) head(o outline) {
 func (m *markdown) group(g group) {
 	fmt.Fprintf(m, "\n### %s\n\n`%s`\n\n", md(g.title()), g.rule.ID)
 	for _, i := range g.items {
-		fmt.Fprintf(m, "- **%s**", md(i.place()))
+		place := md(i.place())
+		if place == "" {
+			place = "(no subject)"
+		}
+		fmt.Fprintf(m, "- **%s**", place)
 		if p := i.position(); p != "" {
 			fmt.Fprintf(m, " (%s)", md(p))
 		}

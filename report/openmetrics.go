@@ -24,26 +24,25 @@ type series struct {
 	values map[string]float64
 }
 
-func (s *series) at(labels ...string) string {
-	var b strings.Builder
-	for i := 0; i < len(labels); i += 2 {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(labels[i])
-		b.WriteString(`="`)
-		b.WriteString(labelEscaper.Replace(clean(labels[i+1])))
-		b.WriteByte('"')
-	}
-	key := b.String()
+// add adds to the sample of the labels, which it makes if need be.
+func (s *series) add(labels string, v float64) {
 	if s.values == nil {
 		s.values = map[string]float64{}
 	}
-	if _, ok := s.values[key]; !ok {
-		s.order = append(s.order, key)
-		s.values[key] = 0
+	if _, ok := s.values[labels]; !ok {
+		s.order = append(s.order, labels)
 	}
-	return key
+	s.values[labels] += v
+}
+
+// latest keeps the greatest value that the sample had.
+func (s *series) latest(labels string, v float64) {
+	s.add(labels, 0)
+	s.values[labels] = max(s.values[labels], v)
+}
+
+func label(name, value string) string {
+	return name + `="` + labelEscaper.Replace(clean(value)) + `"`
 }
 
 var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
@@ -55,31 +54,36 @@ func (s *series) write(w *bufio.Writer, name, unit, help string) {
 	}
 	fmt.Fprintf(w, "# HELP %s %s\n", name, help)
 	for _, key := range s.order {
-		fmt.Fprintf(w, "%s{%s} %s\n", name, key, strconv.FormatFloat(s.values[key], 'f', -1, 64))
+		_, _ = w.WriteString(name)
+		_ = w.WriteByte('{')
+		_, _ = w.WriteString(key)
+		_, _ = w.WriteString("} ")
+		_, _ = w.Write(strconv.AppendFloat(w.AvailableBuffer(), s.values[key], 'f', -1, 64))
+		_ = w.WriteByte('\n')
 	}
 }
 
 func writeOpenMetrics(w *bufio.Writer, reports []connsec.Report, opts Options) error {
 	var counts, findings, times, durations series
 	for _, r := range reports {
-		for _, s := range connsec.Severities() {
-			for _, o := range connsec.Outcomes() {
-				counts.at("target", r.Target, "severity", s.String(), "outcome", o.String())
+		target := label("target", r.Target)
+		var n [connsec.Critical + 1][connsec.Waived + 1]int
+		for _, f := range r.Findings {
+			n[f.Severity][f.Outcome]++
+			if opts.Verbose || f.Outcome != connsec.Pass && f.Outcome != connsec.NotApplicable {
+				findings.latest(target+","+label("subject", f.Subject)+","+label("rule", f.Rule.ID)+
+					`,severity="`+f.Severity.String()+`",outcome="`+f.Outcome.String()+`"`, 1)
 			}
 		}
-		for _, f := range r.Findings {
-			counts.values[counts.at("target", r.Target, "severity", f.Severity.String(), "outcome", f.Outcome.String())]++
-			if opts.Verbose || f.Outcome != connsec.Pass && f.Outcome != connsec.NotApplicable {
-				findings.values[findings.at("target", r.Target, "subject", f.Subject, "rule", f.Rule.ID,
-					"severity", f.Severity.String(), "outcome", f.Outcome.String())] = 1
+		for _, s := range connsec.Severities() {
+			for _, o := range connsec.Outcomes() {
+				counts.add(target+`,severity="`+s.String()+`",outcome="`+o.String()+`"`, float64(n[s][o]))
 			}
 		}
 		if !r.At.IsZero() {
-			key := times.at("target", r.Target)
-			times.values[key] = max(times.values[key], float64(r.At.UnixMilli())/1000)
+			times.latest(target, float64(r.At.UnixMilli())/1000)
 		}
-		key := durations.at("target", r.Target)
-		durations.values[key] = max(durations.values[key], r.Duration.Seconds())
+		durations.latest(target, r.Duration.Seconds())
 	}
 	counts.write(w, "connsec_findings", "", "Findings by severity and outcome.")
 	findings.write(w, "connsec_finding", "", "One for each finding; passed and not applicable ones only when asked for.")

@@ -53,7 +53,7 @@ func writeText(b *bufio.Writer, reports []connsec.Report, opts Options) error {
 		t.heading("WAIVED", outcomeStyle[connsec.Waived], size(o.waived))
 		for _, g := range o.waived {
 			t.group("~", outcomeStyle[connsec.Waived], g, opts.Verbose, func(i item) string {
-				return i.detail() + "\n" + i.accepted()
+				return strings.TrimSpace(i.detail() + "\n" + i.accepted())
 			})
 		}
 	}

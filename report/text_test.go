@@ -157,6 +157,15 @@ func TestTextOddReports(t *testing.T) {
 	assert.NotContains(t, render(t, report.HTML, []connsec.Report{{Target: "a"}}, report.Options{}), "Nothing failed")
 	assert.Contains(t, render(t, report.HTML, hardened(), report.Options{}), "Nothing failed")
 	assert.Contains(t, render(t, report.Text, []connsec.Report{{Target: "a"}, {Target: "b", Duration: 90 * time.Second}}, report.Options{}), "nothing checked")
+	bare := []connsec.Report{{Findings: []connsec.Finding{
+		{Rule: ruleHSTS, Severity: connsec.Low, Outcome: connsec.Waived},
+		{Rule: &connsec.Rule{ID: "bare"}, Severity: connsec.Low, Outcome: connsec.Fail},
+	}}}
+	for _, f := range report.Formats() {
+		assert.NotEmpty(t, render(t, f, bare, report.Options{Verbose: true}), f.String())
+	}
+	assert.NotContains(t, render(t, report.Text, bare, report.Options{}), "\n\n\n")
+	assert.Contains(t, render(t, report.Markdown, bare, report.Options{}), "- **(no subject)**\n")
 	for reason, w := range map[string]connsec.Waiver{
 		"gives no reason": {Until: sampleTime}, "has no end date": {Reason: "x"}, "ended on 23 November 2026": {Reason: "x", Until: sampleTime},
 	} {

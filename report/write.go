@@ -94,8 +94,9 @@ type Options struct {
 	Width int
 	// Color lets Text use ANSI colours. Leave it off unless the output is a terminal.
 	Color bool
-	// Verbose lists what passed and what did not apply in Text, Markdown, SARIF and
-	// OpenMetrics, and the evidence in Text and Markdown. The other formats always do.
+	// Verbose adds what passed and what did not apply to Text, Markdown, SARIF and
+	// OpenMetrics, and the evidence to Text and Markdown. JSON, JUnit and HTML always have
+	// every finding.
 	Verbose bool
 	// Version is the version of the program that reports, for SARIF and HTML. Empty: none is
 	// named.
