@@ -150,6 +150,9 @@ func (o Options) HTTPS(p HTTPSPosture) (*HTTPS, error) {
 	return s, nil
 }
 
+// Posture returns how the trap behaves.
+func (s *HTTPS) Posture() HTTPSPosture { return s.posture }
+
 // URL returns "https://" and the address.
 func (s *HTTPS) URL() string { return "https://" + s.Addr() }
 

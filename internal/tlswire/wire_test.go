@@ -472,3 +472,44 @@ func BenchmarkReadServerFlight(b *testing.B) {
 		}
 	}
 }
+
+// What one question costs, beside the full handshake that also answers it.
+func BenchmarkProbe(b *testing.B) {
+	ca := testca.MustNew(b)
+	cert := ca.MustIssue(b, testca.Leaf{Names: []string{"a.example"}, Key: testca.RSA2048}).TLS()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	require.NoError(b, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.(*tls.Conn).Handshake()
+			conn.Close()
+		}
+	}()
+	defer func() { l.Close(); <-done }()
+	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		b.Run("flight "+VersionName(v), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				conn, err := net.Dial("tcp", l.Addr().String())
+				require.NoError(b, err)
+				_, err = Probe(b.Context(), conn, Hello{MaxVersion: v})
+				require.NoError(b, err)
+				conn.Close()
+			}
+		})
+		b.Run("full handshake "+VersionName(v), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: ca.Pool(), ServerName: "a.example", MaxVersion: v})
+				require.NoError(b, err)
+				conn.Close()
+			}
+		})
+	}
+}
