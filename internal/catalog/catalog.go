@@ -9,7 +9,10 @@ import (
 	"slices"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/ldapsec"
+	"github.com/connsec/connsec/securl"
+	"github.com/connsec/connsec/sqlsec"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -25,6 +28,9 @@ func Packages() []Package {
 	return []Package{
 		{"tlscheck", "TLS, certificates and host names", tlscheck.Rules()},
 		{"ldapsec", "LDAP and Active Directory", ldapsec.Rules()},
+		{"sqlsec", "Microsoft SQL Server", sqlsec.Rules()},
+		{"securl", "password columns and protected sites", securl.Rules()},
+		{"circlehttps", "XMPie Circle sites", circlehttps.Rules()},
 	}
 }
 
