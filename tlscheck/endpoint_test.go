@@ -359,6 +359,17 @@ func TestConnectNeedsAnAddress(t *testing.T) {
 	}
 }
 
+func TestLeafIsWhateverIsServed(t *testing.T) {
+	ca := testca.MustNew(t)
+	self := ca.MustSelfSigned(t, testca.Leaf{Names: []string{host}})
+	e := endpoint(ca, serveTLS(t, &tls.Config{Certificates: []tls.Certificate{self.TLS()}}))
+	leaf, err := e.Leaf(t.Context())
+	require.NoError(t, err)
+	assert.True(t, leaf.Equal(self.Leaf))
+	_, err = endpoint(ca, serve(t, func(c net.Conn) { _ = c.Close() })).Leaf(t.Context())
+	assert.EqualError(t, err, "tlscheck: central.corp.internal:443: the server closes the connection")
+}
+
 func TestDialRefusesWhatIsNotVerified(t *testing.T) {
 	ca := testca.MustNew(t)
 	dial := func(c *testca.Certificate, p tlscheck.Profile, change func(*tls.Config)) error {

@@ -1,10 +1,12 @@
 package tlscheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -254,6 +256,30 @@ func (e Endpoint) handshake(ctx context.Context, conn net.Conn, a *AddressObserv
 	}
 	co := c.Observe()
 	a.Chain = &co
+}
+
+// Leaf returns the certificate that the server presents, from the first address that presents
+// one, whatever it is worth: for [FileSet.Live]. It makes one connection per address.
+func (e Endpoint) Leaf(ctx context.Context) (*x509.Certificate, error) {
+	addrs, err := e.Addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var last Problem
+	for _, addr := range addrs {
+		conn, err := e.dial(ctx, addr)
+		if err != nil {
+			last = ProblemOf(err)
+			continue
+		}
+		var a AddressObservation
+		e.handshake(ctx, conn, &a)
+		if a.Chain != nil {
+			return a.Chain.Certs[0], nil
+		}
+		last = cmp.Or(a.Unreachable, a.HandshakeProblem)
+	}
+	return nil, fmt.Errorf("tlscheck: %s: %s", e.subject(), last.Text)
 }
 
 // sni is empty for an address: RFC 6066 §3 allows only DNS names.
