@@ -415,6 +415,25 @@ func TestGnuTLSAgrees(t *testing.T) {
 	}
 }
 
+// Wget looks at the certificate after the handshake, and leaves without a word if it dislikes
+// it. That no trap can tell from a client that was content and had nothing to say.
+func TestAClientThatVerifiesLate(t *testing.T) {
+	wget := realsrv.Need(t, "wget")
+	for p, want := range map[trap.HTTPSPosture]trap.Trust{
+		trap.HTTPSHonest: trap.Trusted, trap.HTTPSWrongName: trap.Undecided, trap.HTTPSUntrusted: trap.Undecided, trap.HTTPSExpired: trap.Undecided,
+	} {
+		t.Run(p.String(), func(t *testing.T) {
+			s := startHTTPS(t, p)
+			out, err := exec.CommandContext(t.Context(), wget, "--no-config", "-q", "-O-", "--no-proxy", "--no-hsts", "--tries=1", "--ca-certificate="+caFile(t, s), s.URL()).CombinedOutput()
+			assert.Equal(t, want == trap.Trusted, err == nil, "%s", out)
+			c := await(t, s, 1)[0]
+			assert.True(t, c.TLS.Completed)
+			assert.Equal(t, want.String(), c.TLS.Trust.String())
+			assert.Equal(t, want == trap.Trusted, c.Request)
+		})
+	}
+}
+
 func caFile(t testing.TB, s *trap.HTTPS) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ca.pem")

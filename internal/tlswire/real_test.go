@@ -115,9 +115,16 @@ func TestProbeAgainstGnuTLS(t *testing.T) {
 	server := realsrv.Need(t, "gnutls-serv")
 	ns := realsrv.NewNetns(t) // it listens on every address of where it is
 	files := testca.MustNew(t).MustIssue(t, testca.Leaf{Names: []string{host}, Key: testca.RSA2048}).MustWriteFiles(t, t.TempDir(), "rsa")
-	for _, tc := range []struct{ what, priority, suite string }{
-		{"3DES", "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.0:-CIPHER-ALL:+3DES-CBC:+SHA1:%COMPAT", "TLS_RSA_WITH_3DES_EDE_CBC_SHA"},
-		{"RC4", "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.0:-CIPHER-ALL:+ARCFOUR-128:+SHA1:+MD5:%COMPAT", "TLS_RSA_WITH_RC4_128_MD5"},
+	weak := Hello{MaxVersion: tls.VersionTLS12, Suites: WeakSuites(RC4 | SmallBlock), ServerName: host}
+	for _, tc := range []struct {
+		what, priority string
+		hello          Hello
+		suite, group   string
+	}{
+		{"3DES", "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.0:-CIPHER-ALL:+3DES-CBC:+SHA1:%COMPAT", weak, "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "0x0000"},
+		{"RC4", "NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.0:-CIPHER-ALL:+ARCFOUR-128:+SHA1:+MD5:%COMPAT", weak, "TLS_RSA_WITH_RC4_128_MD5", "0x0000"},
+		{"TLS 1.3 without a share", "NORMAL:-GROUP-ALL:+GROUP-SECP384R1", Hello{MaxVersion: tls.VersionTLS13}, "TLS_AES_128_GCM_SHA256", "secp384r1"},
+		{"TLS 1.3 with a share", "NORMAL", Hello{MaxVersion: tls.VersionTLS13, KeyShares: []uint16{GroupX25519}}, "TLS_AES_128_GCM_SHA256", "x25519"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			port := strconv.Itoa(realsrv.FreePort(t))
@@ -125,9 +132,10 @@ func TestProbeAgainstGnuTLS(t *testing.T) {
 			realsrv.Start(t, realsrv.Cmd{Path: server, Netns: ns, Args: []string{"--echo", "-p", port, "--x509certfile", files.Chain, "--x509keyfile", files.Key, "--priority", tc.priority}, TCP: []string{addr}})
 			conn, err := ns.DialContext(t.Context(), "tcp", addr)
 			require.NoError(t, err)
-			f := probe(t, conn, Hello{MaxVersion: tls.VersionTLS12, Suites: WeakSuites(RC4 | SmallBlock), ServerName: host})
+			f := probe(t, conn, tc.hello)
 			require.Nil(t, f.Alert, "%v", f.Alert)
 			assert.Equal(t, tc.suite, SuiteName(f.Suite))
+			assert.Equal(t, tc.group, GroupName(f.Group))
 		})
 	}
 }
