@@ -1,9 +1,7 @@
 package ldapsec
 
 import (
-	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -19,28 +17,11 @@ func EndPointBinding(state tls.ConnectionState) ([]byte, error) {
 	if len(state.PeerCertificates) == 0 {
 		return nil, errors.New("ldapsec: the connection has no server certificate to bind to")
 	}
-	leaf := state.PeerCertificates[0]
-	hash, err := bindingHash(leaf.SignatureAlgorithm)
+	b, err := ntlm.EndPoint(state.PeerCertificates[0])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ldapsec: %w", err)
 	}
-	h := hash.New()
-	_, _ = h.Write(leaf.Raw)
-	return h.Sum([]byte("tls-server-end-point:")), nil
-}
-
-// bindingHash is the signature's hash function, SHA-256 in place of MD5 and SHA-1.
-func bindingHash(a x509.SignatureAlgorithm) (crypto.Hash, error) {
-	switch a {
-	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
-		x509.SHA256WithRSA, x509.SHA256WithRSAPSS, x509.DSAWithSHA256, x509.ECDSAWithSHA256:
-		return crypto.SHA256, nil
-	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
-		return crypto.SHA384, nil
-	case x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512:
-		return crypto.SHA512, nil
-	}
-	return 0, fmt.Errorf("ldapsec: no channel binding is defined for a certificate signed with %s", a)
+	return b, nil
 }
 
 // Negotiator lets go-ldap's NTLM bind carry the channel binding, for programs that have a

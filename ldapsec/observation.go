@@ -123,6 +123,16 @@ func (a *Answer) badBindings() bool {
 	return a.is(ldapwire.ResultInvalidCredentials) && strings.Contains(a.Diagnostic, badBindings)
 }
 
+// comparedCredentials reports whether a domain controller got as far as the credentials of an
+// NTLM bind: SEC_E_LOGON_DENIED, with "no such user" or "wrong password" as Win32 error. Any
+// other refusal, as with NTLM switched off, says nothing about what it checked before.
+func (a *Answer) comparedCredentials() bool {
+	if !a.is(ldapwire.ResultInvalidCredentials) {
+		return false
+	}
+	return strings.Contains(a.Diagnostic, "data 52e") || strings.Contains(a.Diagnostic, "data 525")
+}
+
 // SearchAnswer is how an anonymous search ended.
 type SearchAnswer struct {
 	Answer

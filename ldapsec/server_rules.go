@@ -240,15 +240,15 @@ func judgeChannelBinding(s Server) connsec.Verdict {
 		return connsec.Passed("the server refuses NTLM inside TLS altogether, so there is nothing to relay there").With("null session in TLS", s.NullInTLS)
 	case n.is(ldapwire.ResultSuccess):
 		return connsec.Failed("the server accepted a bind of a user that does not exist, without channel binding").With("without", n)
-	case !n.is(ldapwire.ResultInvalidCredentials):
-		return connsec.Unknown("the bind without channel binding was refused for another reason: %s", n)
+	case !n.comparedCredentials():
+		return connsec.Unknown("the bind without channel binding was refused for another reason, as with NTLM switched off: %s", n)
 	}
 	w := s.WrongBinding
 	switch {
 	case w.badBindings():
 		return connsec.Failed("a wrong channel binding is refused, but a bind without any is not").As(connsec.Medium).
 			With("policy", "when supported").With("without", n).With("wrong", w)
-	case w.is(ldapwire.ResultInvalidCredentials):
+	case w.comparedCredentials():
 		return connsec.Failed("channel binding is not looked at: a wrong one is as good as none").With("policy", "never").With("without", n).With("wrong", w)
 	}
 	return connsec.Failed("a bind without channel binding is not refused for that").With("policy", "never or when supported").With("without", n)

@@ -277,3 +277,44 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	}
 }
+
+func TestTheServersSideReadsWhatTheClientSends(t *testing.T) {
+	ch := NewChallenge([8]byte{1, 2, 3, 4, 5, 6, 7, 8})
+	parsed, err := ParseChallenge(ch)
+	require.NoError(t, err)
+	assert.Equal(t, [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, parsed.Server)
+
+	for name, tc := range map[string]struct {
+		client Client
+		want   Answer
+	}{
+		"bound":     {Client{User: "u", Hash: Hash("p"), Binding: [16]byte{7}}, Answer{Bound: true, Binding: [16]byte{7}, MIC: true}},
+		"not bound": {Client{User: "u", Hash: Hash("p")}, Answer{MIC: true}},
+		"nobody":    {Client{}, Answer{Anonymous: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.client.Rand, tc.client.Now = bytes.NewReader(make([]byte, 8)), time.Now
+			m, err := tc.client.Authenticate(Negotiate(), ch)
+			require.NoError(t, err)
+			got, err := ParseAnswer(Find(WrapNext(m)))
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, got)
+		})
+	}
+	for _, bad := range [][]byte{nil, ch, make([]byte, 100)} {
+		_, err := ParseAnswer(bad)
+		assert.Error(t, err)
+	}
+	assert.Nil(t, Find([]byte("no token")))
+}
+
+func FuzzParseAnswer(f *testing.F) {
+	c := client()
+	m, err := c.Authenticate(Negotiate(), NewChallenge([8]byte{}))
+	require.NoError(f, err)
+	f.Add(m)
+	f.Fuzz(func(t *testing.T, m []byte) {
+		a, err := ParseAnswer(m)
+		require.False(t, err == nil && a.Bound && a.Binding == [16]byte{})
+	})
+}

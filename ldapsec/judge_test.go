@@ -1,0 +1,153 @@
+package ldapsec_test
+
+import (
+	"testing"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/ruletest"
+	"github.com/connsec/connsec/ldapsec"
+	"github.com/connsec/connsec/tlscheck"
+	"github.com/stretchr/testify/assert"
+)
+
+func answer(code int, diagnostic string) *ldapsec.Answer {
+	return &ldapsec.Answer{Code: code, Diagnostic: diagnostic}
+}
+
+func server(change func(*ldapsec.Server)) ldapsec.Observation {
+	s := ldapsec.Server{
+		Name: host, Kind: ldapsec.ActiveDirectory, RootDSE: &ldapsec.RootDSE{}, Plain: ldapsec.Port{Number: 389},
+		NullSession: answer(8, "00002028: LdapErr"), NoBinding: answer(49, "80090346: LdapErr"),
+		StartTLS: &ldapsec.StartTLSLook{Answer: *answer(52, "")}, AnonymousSearch: &ldapsec.SearchAnswer{Answer: *answer(1, ""), Way: "ldaps"},
+		NullBaseSearch: &ldapsec.SearchAnswer{Answer: *answer(32, ""), Way: "ldaps"},
+	}
+	change(&s)
+	return ldapsec.Observation{Servers: []ldapsec.Server{s}}
+}
+
+// TestVerdicts holds what each answer proves, and above all what it does not.
+func TestVerdicts(t *testing.T) {
+	const (
+		loginDenied = "8009030C: LdapErr: DSID-0C0904DC, comment: AcceptSecurityContext error, data 52e, v1db1"
+		badBindings = "80090346: LdapErr: DSID-0C090711, comment: AcceptSecurityContext error, data 35b, v1db1"
+	)
+	noAnswer := &ldapsec.Answer{Problem: "no answer in time"}
+	refused, filtered := tlscheck.Problem{Kind: tlscheck.Refused, Text: "connection refused"}, tlscheck.Problem{Kind: tlscheck.Timeout, Text: "no answer in time"}
+	for _, tc := range []struct {
+		name   string
+		change func(*ldapsec.Server)
+		rule   *connsec.Rule
+		want   connsec.Outcome
+	}{
+		{"clear: a controller that wants signing", func(*ldapsec.Server) {}, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
+		{"clear: 49 of a controller", func(s *ldapsec.Server) { s.NullSession, s.CleartextBind = noAnswer, answer(49, loginDenied) }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: 8 of a controller", func(s *ldapsec.Server) { s.NullSession, s.CleartextBind = noAnswer, answer(8, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
+		{"clear: 13 of anyone", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = "", answer(13, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
+		{"clear: 49 of OpenLDAP", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
+		{"clear: 49 of 389-ds", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.DirectoryServer, answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
+		{"clear: 49 of anyone else", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = "", answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: 53 of OpenLDAP", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, answer(53, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: success of a made-up name", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = "", answer(0, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
+		{"clear: no answer", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, noAnswer }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: not asked", func(s *ldapsec.Server) { s.Kind = ldapsec.OpenLDAP }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: port closed", func(s *ldapsec.Server) { s.Plain.Problem = refused }, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
+		{"clear: port filtered", func(s *ldapsec.Server) { s.Plain.Problem = filtered }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+		{"clear: unknown host", func(s *ldapsec.Server) { s.Problem = "no such host" }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
+
+		{"signing: 8", func(*ldapsec.Server) {}, ldapsec.RuleSigningNotRequired, connsec.Pass},
+		{"signing: success", func(s *ldapsec.Server) { s.NullSession = answer(0, "") }, ldapsec.RuleSigningNotRequired, connsec.Fail},
+		{"signing: NTLM off", func(s *ldapsec.Server) { s.NullSession = answer(49, "80090302: LdapErr, data 1") }, ldapsec.RuleSigningNotRequired, connsec.Inconclusive},
+		{"signing: no answer", func(s *ldapsec.Server) { s.NullSession = noAnswer }, ldapsec.RuleSigningNotRequired, connsec.Inconclusive},
+		{"signing: not asked", func(s *ldapsec.Server) { s.NullSession = nil }, ldapsec.RuleSigningNotRequired, connsec.Inconclusive},
+		{"signing: not a controller", func(s *ldapsec.Server) { s.Kind = ldapsec.OpenLDAP }, ldapsec.RuleSigningNotRequired, connsec.NotApplicable},
+		{"signing: kind unknown", func(s *ldapsec.Server) { s.Kind = "" }, ldapsec.RuleSigningNotRequired, connsec.Inconclusive},
+
+		{"binding: always", func(*ldapsec.Server) {}, ldapsec.RuleChannelBinding, connsec.Pass},
+		{"binding: when supported", func(s *ldapsec.Server) {
+			s.NoBinding, s.WrongBinding = answer(49, loginDenied), answer(49, badBindings)
+		}, ldapsec.RuleChannelBinding, connsec.Fail},
+		{"binding: never", func(s *ldapsec.Server) {
+			s.NoBinding, s.WrongBinding = answer(49, loginDenied), answer(49, loginDenied)
+		}, ldapsec.RuleChannelBinding, connsec.Fail},
+		{"binding: not always", func(s *ldapsec.Server) { s.NoBinding = answer(49, loginDenied) }, ldapsec.RuleChannelBinding, connsec.Fail},
+		{"binding: NTLM off", func(s *ldapsec.Server) { s.NoBinding = answer(49, "80090302: LdapErr, data 1") }, ldapsec.RuleChannelBinding, connsec.Inconclusive},
+		{"binding: not supported", func(s *ldapsec.Server) { s.NoBinding = answer(7, "") }, ldapsec.RuleChannelBinding, connsec.Inconclusive},
+		{"binding: no answer", func(s *ldapsec.Server) { s.NoBinding = noAnswer }, ldapsec.RuleChannelBinding, connsec.Inconclusive},
+		{"binding: the number elsewhere", func(s *ldapsec.Server) { s.NoBinding = answer(53, badBindings) }, ldapsec.RuleChannelBinding, connsec.Inconclusive},
+		{"binding: no NTLM inside TLS", func(s *ldapsec.Server) {
+			s.NoBinding, s.NullInTLS = answer(49, loginDenied), answer(8, "SASL:[GSS-SPNEGO]: not allowed if TLS is used.")
+		}, ldapsec.RuleChannelBinding, connsec.Pass},
+		{"binding: certificate not accepted", func(s *ldapsec.Server) { s.NoBinding, s.Unverified = nil, "expired" }, ldapsec.RuleChannelBinding, connsec.Inconclusive},
+		{"binding: not a controller", func(s *ldapsec.Server) { s.Kind = ldapsec.OpenLDAP }, ldapsec.RuleChannelBinding, connsec.NotApplicable},
+
+		{"offered", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{} }, ldapsec.RuleStartTLSOffered, connsec.Fail},
+		{"not offered", func(*ldapsec.Server) {}, ldapsec.RuleStartTLSOffered, connsec.Pass},
+		{"not tried", func(s *ldapsec.Server) { s.StartTLS = nil }, ldapsec.RuleStartTLSOffered, connsec.Inconclusive},
+		{"injection: not offered", func(*ldapsec.Server) {}, ldapsec.RuleStartTLSInjection, connsec.NotApplicable},
+		{"injection: discarded", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedDiscarded} }, ldapsec.RuleStartTLSInjection, connsec.Pass},
+		{"injection: refused", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedRefused} }, ldapsec.RuleStartTLSInjection, connsec.Pass},
+		{"injection: before", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedBefore} }, ldapsec.RuleStartTLSInjection, connsec.Pass},
+		{"injection: inside", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedInTLS} }, ldapsec.RuleStartTLSInjection, connsec.Fail},
+		{"injection: in clear", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedInClear} }, ldapsec.RuleStartTLSInjection, connsec.Inconclusive},
+		{"injection: unknown", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{} }, ldapsec.RuleStartTLSInjection, connsec.Inconclusive},
+
+		{"search: refused", func(*ldapsec.Server) {}, ldapsec.RuleAnonymousSearch, connsec.Pass},
+		{"search: an entry", func(s *ldapsec.Server) { s.AnonymousSearch.Entry = true }, ldapsec.RuleAnonymousSearch, connsec.Fail},
+		{"search: an entry, then no end", func(s *ldapsec.Server) { s.AnonymousSearch = &ldapsec.SearchAnswer{Answer: *noAnswer, Entry: true} }, ldapsec.RuleAnonymousSearch, connsec.Fail},
+		{"search: nothing", func(s *ldapsec.Server) { s.AnonymousSearch.Code = 0 }, ldapsec.RuleAnonymousSearch, connsec.Pass},
+		{"search: referral", func(s *ldapsec.Server) { s.AnonymousSearch.Code = 10 }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
+		{"search: no answer", func(s *ldapsec.Server) { s.AnonymousSearch.Answer = *noAnswer }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
+		{"search: only the lack of TLS refused", func(s *ldapsec.Server) { s.AnonymousSearch.Code, s.AnonymousSearch.Way = 13, "ldap" }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
+		{"search: no base known", func(s *ldapsec.Server) { s.AnonymousSearch = nil }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
+		{"null base: nothing", func(*ldapsec.Server) {}, ldapsec.RuleNullBaseSearch, connsec.Pass},
+		{"null base: an entry", func(s *ldapsec.Server) { s.NullBaseSearch.Entry = true }, ldapsec.RuleNullBaseSearch, connsec.Fail},
+		{"null base: not tried", func(s *ldapsec.Server) { s.NullBaseSearch = nil }, ldapsec.RuleNullBaseSearch, connsec.Inconclusive},
+
+		{"root DSE: empty", func(*ldapsec.Server) {}, ldapsec.RuleRootDSELeak, connsec.Pass},
+		{"root DSE: not shown", func(s *ldapsec.Server) { s.RootDSE = nil }, ldapsec.RuleRootDSELeak, connsec.Pass},
+		{"root DSE: host name", func(s *ldapsec.Server) { s.RootDSE.DNSHostName = host }, ldapsec.RuleRootDSELeak, connsec.Fail},
+		{"root DSE: no way to ask", func(s *ldapsec.Server) { s.RootDSE, s.Unverified, s.Plain.Problem = nil, "expired", filtered }, ldapsec.RuleRootDSELeak, connsec.Inconclusive},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ruletest.Expect(t, server(tc.change).Judge(), tc.want, tc.rule)
+		})
+	}
+}
+
+func TestVerdictsOnTLSPorts(t *testing.T) {
+	at := func(a tlscheck.AddressObservation) ldapsec.Observation {
+		return ldapsec.Observation{Servers: []ldapsec.Server{{Name: host, TLS: []ldapsec.TLSLook{{
+			Way: "ldaps", Port: 636, Observation: tlscheck.Observation{Subject: host, Addresses: []tlscheck.AddressObservation{a}},
+		}}}}}
+	}
+	for name, tc := range map[string]struct {
+		seen tlscheck.AddressObservation
+		want connsec.Outcome
+	}{
+		"handshake":    {tlscheck.AddressObservation{Handshake: &tlscheck.Handshake{}}, connsec.Pass},
+		"alert":        {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Alert, Text: "x"}}, connsec.Pass},
+		"dropped":      {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Closed, Text: "x"}}, connsec.Fail},
+		"plain LDAP":   {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.NotTLS, Text: "x"}}, connsec.Fail},
+		"closed":       {tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Refused}}, connsec.Fail},
+		"filtered":     {tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Timeout, Text: "x"}}, connsec.Inconclusive},
+		"stalled":      {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Timeout, Text: "x"}}, connsec.Inconclusive},
+		"no statement": {tlscheck.AddressObservation{}, connsec.Inconclusive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ruletest.Expect(t, at(tc.seen).Judge(), tc.want, ldapsec.RuleTLSUnavailable)
+		})
+	}
+	t.Run("one finding for a closed port", func(t *testing.T) {
+		r := at(tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Refused}}).Judge()
+		assert.Empty(t, r.Of(tlscheck.RuleHandshakeFailed))
+		assert.Len(t, r.Failed(connsec.Info), 1)
+	})
+}
+
+func TestNoObservationMakesAJudgePanic(t *testing.T) {
+	for _, o := range []ldapsec.Observation{{}, {Servers: make([]ldapsec.Server, 1)}, {Discovery: &ldapsec.Discovery{}}} {
+		for _, f := range o.Judge().Findings {
+			assert.NotContains(t, f.Detail, "defect", "%s", f.Rule.ID)
+		}
+	}
+}
