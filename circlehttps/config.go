@@ -122,13 +122,18 @@ func ParseCustom(file string, src []byte) (Custom, error) {
 	return c.customs[len(c.customs)-1], nil
 }
 
-func parseScript(file string, src []byte, word string) (*collector, error) {
+func parseScript(file string, src []byte, word string) (c *collector, err error) {
 	whole := connsec.Position{File: file}
+	defer func() {
+		if recover() != nil {
+			c, err = nil, &ParseError{whole, "it could not be understood; please report this as a defect"}
+		}
+	}()
 	if problem := unreadableText(src); problem != "" {
 		return nil, &ParseError{whole, problem}
 	}
 	src = src[:len(src):len(src)] // the lexer writes behind the end
-	c := &collector{lines: newLines(file, src)}
+	c = &collector{lines: newLines(file, src)}
 	s := scriptReader{collector: c, code: mapped{text: src}, only: true}
 	s.read()
 	found := word == "xmpcfg" && len(c.configs) > 0 || word == "xmpcustom" && len(c.customs) > 0

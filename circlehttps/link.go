@@ -74,6 +74,7 @@ type collector struct {
 	unfinished string // why the rest of the file was not read, if so
 
 	guarded  bool // an integrity hash covers what is being read
+	jsx      bool // scripts may have JSX in them
 	upgrades bool // the page upgrades insecure requests
 
 	scriptFacts

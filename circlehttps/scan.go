@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -419,17 +420,16 @@ func (f *file) scanScript(m mapped, base string) {
 	if g, _ := libraryAddress(f.name); g != 0 {
 		f.library = &Library{Source: connsec.Position{File: f.name}, Generation: g, Version: libraryVersion(m.text)}
 	}
-	original := m.text
 	switch base {
 	case "xmpcfg.js":
 		f.config = &ConfigFact{File: f.name}
 	case "xmpcustom.js":
 		f.custom = &CustomFact{File: f.name}
 	}
+	ext := path.Ext(base)
+	f.c.jsx = ext == ".jsx" || ext == ".tsx" || ext == ".js" && importsReact.Match(m.text[:min(len(m.text), 4096)])
 	f.c.readScript(m, "js", 0, 0)
-	f.jsx = f.how == asJSX && (bytes.Contains(original, []byte("xmp-signin")) || bytes.Contains(original, []byte("xmp-register")))
-	f.jsx = f.jsx || f.how == asJS && f.library == nil && (bytes.Contains(original, []byte("xmp-signin=")) || bytes.Contains(original, []byte("xmp-register="))) &&
-		bytes.Contains(original, []byte("import "))
+	f.jsx = f.c.jsx && (bytes.Contains(m.text, []byte("xmp-signin")) || bytes.Contains(m.text, []byte("xmp-register")) || bytes.Contains(m.text, []byte("xmp-refer")))
 	// A file with the name that is of no use says why.
 	why := func(word string) (string, connsec.Position) {
 		var perr *ParseError
@@ -449,6 +449,8 @@ func (f *file) scanScript(m mapped, base string) {
 		}
 	}
 }
+
+var importsReact = regexp.MustCompile(`(?m)^\s*import\b[^;\n]*["'](?:react|react-dom|xmpl-react|preact)["']`)
 
 // add takes over what was found in one file.
 func (s *Scan) add(f *file) {

@@ -72,6 +72,7 @@ func mayHoldAddress(t []byte) bool {
 
 func (s *scriptReader) read() {
 	s.toks = newTokens(s.code.text)
+	s.toks.jsx = s.jsx && s.depth == 0
 	s.toks.comment = func(off int, data []byte) {
 		if bytes.Contains(data, []byte("xmpcfg")) {
 			if i := definitionInComment.FindIndex(data); i != nil {
@@ -275,7 +276,11 @@ func (s *scriptReader) usage() usage {
 	case js.FromToken, js.ImportToken:
 		return usage{kind: Active, where: s.where + " import"}
 	case js.OpenParenToken, js.CommaToken:
-		if b := s.toks.top(); b != nil && b.open == '(' {
+		b := s.toks.top()
+		if n := len(s.toks.open); p[0].kind == js.TemplateStartToken && n > 1 && s.toks.deeper == 0 {
+			b = &s.toks.open[n-2] // the template itself is a bracket
+		}
+		if b != nil && b.open == '(' {
 			return s.argument(b)
 		}
 	}

@@ -16,7 +16,7 @@ func (t token) is(word string) bool { return string(t.data) == word }
 
 // bracket is one open bracket and what stands before it.
 type bracket struct {
-	open    byte   // ( { [ or ` for a template's ${
+	open    byte   // ( { [ or ` for a template's ${ or < for a JSX element
 	callee  []byte // the word before a parenthesis: fetch, if, …
 	object  []byte // the word before the callee's dot
 	isNew   bool   // new Callee(
@@ -37,6 +37,12 @@ type tokens struct {
 	closed  bool
 	pushed  bool // prev[0] is to be returned again
 	comment func(off int, data []byte)
+
+	// JSX: text between tags is skipped, and quotes in it mean nothing.
+	jsx     bool
+	inTag   bool // between < and > of a tag
+	closing bool // of an end tag
+	tagBase int  // open brackets where the tag began
 
 	// Ends of the stretches in which a quote, backtick or slash is known to have no partner.
 	lone       [256]int
@@ -70,6 +76,15 @@ func (r *tokens) next() (t token, ok bool) {
 		return r.prev[0], true
 	}
 	for {
+		if r.in.Offset() > r.in.Len() { // the lexer steps over the end after a lone # or \
+			return token{}, false
+		}
+		if b := r.top(); r.jsx && !r.inTag && b != nil && b.open == '<' {
+			for c := r.in.Peek(0); c != '<' && c != '{' && r.in.Err() == nil; c = r.in.Peek(0) {
+				r.in.Move(1)
+			}
+			r.in.Skip()
+		}
 		if c := r.in.Peek(0); (c == '\'' || c == '"' || c == '`') && r.in.Offset() < r.lone[c] {
 			r.skip(1)
 			continue
@@ -106,7 +121,7 @@ func (r *tokens) next() (t token, ok bool) {
 			}
 			continue
 		case js.DivToken, js.DivEqToken:
-			if off >= r.loneRegexp && r.regexAllowed() {
+			if off >= r.loneRegexp && !r.inTag && r.regexAllowed() {
 				k, d := r.lx.RegExp()
 				if k == js.RegExpToken {
 					kind, data, off = k, d, r.in.Offset()-len(d)
@@ -171,6 +186,33 @@ func (r *tokens) track(t token) {
 	case js.CommaToken:
 		if b := r.top(); b != nil {
 			b.arg++
+		}
+	case js.LtToken, js.GtToken:
+		if r.jsx {
+			r.trackElement(t)
+		}
+	}
+}
+
+// trackElement follows the tags of JSX. A less-than sign begins one where an expression may
+// begin, or inside another element.
+func (r *tokens) trackElement(t token) {
+	b := r.top()
+	within := b != nil && b.open == '<'
+	switch {
+	case t.kind == js.LtToken && !r.inTag && (within || r.regexAllowed()):
+		if c := r.in.Peek(0); c == '/' || c == '>' || c == '_' || c == '$' || isAlnum(c) {
+			r.inTag, r.closing, r.tagBase = true, c == '/', len(r.open)
+		}
+	case t.kind == js.GtToken && r.inTag && len(r.open) == r.tagBase:
+		r.inTag = false
+		switch {
+		case r.closing:
+			if within {
+				r.pop()
+			}
+		case r.prev[0].kind != js.DivToken: // not />
+			r.push(bracket{open: '<'})
 		}
 	}
 }
