@@ -23,7 +23,7 @@
 // Every daemon listens on addresses of 127.0.0.0/8 only, or inside a network namespace that
 // has nothing but a loopback interface ([NewNetns]), and has no relay, forwarder or upstream
 // beyond it. A daemon that the test process did not come to stop, because it crashed, is
-// told to stop by the kernel (PR_SET_PDEATHSIG). Namespaces have no name and vanish with
+// told to stop by the kernel (PR_SET_PDEATHSIG) or by a watcher. Namespaces have no name and vanish with
 // their last process, ports are reserved by sockets that do the same, and nothing is ever
 // mounted. What a crash does leave are directories named connsec-* in the temporary directory.
 // What stays by intention is Samba's provisioned domain, in /var/lib/connsec.

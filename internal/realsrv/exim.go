@@ -64,6 +64,8 @@ func (e Exim) Start(tb testing.TB) *MailServer {
 		Env:     environment("LD_PRELOAD="+nssWrapper(tb), "NSS_WRAPPER_PASSWD="+passwd, "NSS_WRAPPER_GROUP="+group),
 		TCP:     []string{s.StartTLS, s.Implicit},
 		Secrets: []string{s.Password.Reveal()},
+
+		ChangesUser: true,
 	})
 	return s
 }

@@ -93,6 +93,8 @@ func (p Postfix) Start(tb testing.TB) *PostfixServer {
 		Args:    []string{"-c", dir.Path("etc"), "-d", "-s"},
 		TCP:     []string{s.Strict, s.Implicit, s.AuthAfterTLS, s.Opportunistic, s.NoTLS, s.OldTLS},
 		Secrets: []string{s.Password.Reveal()},
+
+		ChangesUser: true,
 	})
 	return s
 }

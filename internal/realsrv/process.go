@@ -27,6 +27,9 @@ type Cmd struct {
 	TCP, UDP []string
 	// Timeout bounds the wait for that. Default 30 s, which allows for a busy machine.
 	Timeout time.Duration
+	// ChangesUser is for daemons that give up root themselves: the kernel then forgets to end
+	// them with the test process, and a watcher does it instead.
+	ChangesUser bool
 	// Secrets are taken out of the log before it is shown.
 	Secrets []string
 }
@@ -36,6 +39,7 @@ type Process struct {
 	cmd     *exec.Cmd
 	log     *os.File
 	secrets []string
+	watcher *watcher // nil without Cmd.ChangesUser
 	stopped bool
 	quiet   bool // leave the log out of the test's
 }

@@ -56,6 +56,11 @@ func Start(tb testing.TB, c Cmd) *Process {
 		os.Remove(log.Name())
 		tb.Fatalf("realsrv: start %s: %v", name, err)
 	}
+	if c.ChangesUser {
+		if p.watcher, err = watch(p.PID()); err != nil {
+			tb.Errorf("realsrv: watch %s: %v", name, err)
+		}
+	}
 	tb.Cleanup(func() {
 		p.Stop()
 		if tb.Failed() && !p.quiet {
@@ -181,6 +186,7 @@ func (p *Process) Stop() {
 		return
 	}
 	p.stopped = true
+	p.watcher.dismiss()
 	pid := p.PID()
 	// The daemon itself first: it knows best how to end its children.
 	_ = unix.Kill(pid, unix.SIGTERM)
@@ -190,6 +196,41 @@ func (p *Process) Stop() {
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL)
 	_ = p.cmd.Wait() // how it ended is in its log
+}
+
+// watcher is a process that ends a daemon's group when the test process is gone.
+type watcher struct {
+	cmd   *exec.Cmd
+	alive *os.File // the only writing end of its standard input
+}
+
+// watch starts a watcher. It reads from a pipe on which nothing is ever written, so that the
+// read ends when this process does, however that happens.
+func watch(pid int) (*watcher, error) {
+	in, alive, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("read nothing; kill -TERM -%d", pid))
+	cmd.Stdin, cmd.Env = in, environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		alive.Close()
+		return nil, err
+	}
+	return &watcher{cmd, alive}, nil
+}
+
+// dismiss ends the watcher, and has to come before the daemon's end: the pipe's would make it
+// act on a process id that may by then be another one's.
+func (w *watcher) dismiss() {
+	if w == nil {
+		return
+	}
+	_ = w.cmd.Process.Kill()
+	_ = w.cmd.Wait()
+	w.alive.Close()
 }
 
 // Run runs a program to its end, as Start does a daemon, and returns what it wrote to standard

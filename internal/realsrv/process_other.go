@@ -14,6 +14,8 @@ func Start(tb testing.TB, _ Cmd) *Process {
 // lockFile locks nothing: no domain is provisioned here.
 func lockFile(string) (unlock func(), err error) { return nil, errLinux }
 
+type watcher struct{}
+
 // Stop has nothing to stop.
 func (p *Process) Stop() {}
 

@@ -322,10 +322,7 @@ func TestProcess(t *testing.T) {
 		}, 10*time.Second, 5*time.Millisecond)
 		p.Stop()
 		p.Stop()
-		assert.Eventually(t, func() bool {
-			stat, err := os.ReadFile("/proc/" + child + "/stat")
-			return err != nil || strings.Contains(string(stat), ") Z ") // gone, or not yet reaped by init
-		}, 10*time.Second, 5*time.Millisecond)
+		assert.Eventually(t, func() bool { return ended(child) }, 10*time.Second, 5*time.Millisecond)
 	})
 	t.Run("exit status", func(t *testing.T) {
 		out, err := realsrv.Run(t, realsrv.Cmd{Path: "/bin/sh", Args: []string{"-c", "echo out; echo err >&2; exit 3"}})
