@@ -31,6 +31,10 @@ type Value struct {
 	Text   string           `json:"text"`
 	Source connsec.Position `json:"source,omitzero"` // of the opening quote
 	m      mapped           // Text and where its bytes stand
+
+	upgrade []edit // what makes it an https address
+	problem string // why that is not possible
+	guard   bool   // an integrity hash covers this place
 }
 
 // Stated reports whether the value stands in the file.
@@ -579,7 +583,12 @@ func (s *scriptReader) define(custom bool, at int, o *object) {
 		if f == nil || f.value == nil {
 			return Value{}, f != nil
 		}
-		return Value{string(f.value.text), s.lines.position(s.code.span.file(f.at)), *f.value}, false
+		v := Value{Text: string(f.value.text), Source: s.lines.position(s.code.span.file(f.at)), m: *f.value, guard: s.guarded}
+		edits, err := v.schemeEdit(HTTPS)
+		if v.upgrade = edits; err != nil {
+			v.problem = err.Error()
+		}
+		return v, false
 	}
 	if custom {
 		c := Custom{Source: pos}
