@@ -337,7 +337,7 @@ func judgeExpired(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
 	for _, c := range o.path() {
 		if o.At.After(c.NotAfter) {
 			what := "the certificate"
-			if c != leaf {
+			if !c.Equal(leaf) {
 				what = "the CA certificate " + displayName(c)
 			}
 			return connsec.Failed("%s expired on %s", what, c.NotAfter.UTC().Format(time.RFC3339)).With("not_after", c.NotAfter.UTC().Format(time.RFC3339))
