@@ -1,4 +1,7 @@
 package tlscheck
 
-// NameRules lets external tests go through the name rules alone.
-var NameRules = nameRules
+// NameRules and FileRules let external tests go through these rules alone.
+var (
+	NameRules = nameRules
+	FileRules = fileRules
+)

@@ -1,0 +1,345 @@
+package tlscheck
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/connsec/connsec"
+)
+
+// Installed says what [FileSet.Install] did.
+type Installed struct {
+	Written []string       // the files of the new set
+	Kept    []string       // where the files of the old set are now
+	Report  connsec.Report // the judgement of the new set, after waivers
+}
+
+// pfxEncoder writes what OpenSSL 1.1.1, Java 12 and Windows Server 2019 and later can read:
+// AES-256 under PBKDF2 with SHA-256, and a MAC with SHA-256. PBMAC1 (RFC 9579) would be
+// stronger on paper, but Windows does not read it. Three derivations of pfxIterations stay
+// below the 600 000 that Windows and .NET accept in all.
+var pfxEncoder = pkcs12.Modern2023.WithIterations(pfxIterations)
+
+const pfxIterations = 100_000
+
+// Install replaces the files of the set by those for a new certificate: KEY (PKCS #8 in PEM,
+// not encrypted, for its owner only), CER (the chain in PEM) and PFX (key and chain under
+// Password). Paths that are empty are not written. A root at the end of the chain is left
+// out, since servers need not send it.
+//
+// Before anything is written, the new set is judged as [FileSet.Observe] and Judge would
+// judge it on the disk. A finding of [connsec.High] or above that Waivers does not cover stops
+// the installation, except that nobody needs to trust the root on this machine. So the chain
+// must be complete, current, with the name in it, the key its own, and the PFX password not a
+// common one.
+//
+// All files are written beside the old ones, synced, and renamed over them; the old ones are
+// kept under their name with a time added. If a step fails, what was done is undone and the
+// old set is in place; the error says so if even that failed. The three renames are not one
+// atomic step: a service that starts just between them can see a mixed set. The new files get
+// owner and group of those that they replace (on Windows: the inherited access list of the
+// directory). Nothing restarts the service.
+func (s FileSet) Install(ctx context.Context, chain []*x509.Certificate, key crypto.Signer) (Installed, error) {
+	return s.install(ctx, osDisk{}, chain, key)
+}
+
+func (s FileSet) install(ctx context.Context, d disk, chain []*x509.Certificate, key crypto.Signer) (Installed, error) {
+	files, err := s.compose(chain, key)
+	if err != nil {
+		return Installed{}, err
+	}
+	report, err := s.judgeNew(ctx, files)
+	if err != nil {
+		return Installed{Report: report}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Installed{Report: report}, fmt.Errorf("tlscheck: nothing was installed: %w", err)
+	}
+	kept, err := replaceAll(d, files, s.now())
+	if err != nil {
+		return Installed{Report: report}, err
+	}
+	done := Installed{Kept: kept, Report: report}
+	for _, f := range files {
+		done.Written = append(done.Written, f.path)
+	}
+	return done, nil
+}
+
+// newFile is a file to be written.
+type newFile struct {
+	path string
+	data []byte
+	mode fs.FileMode
+}
+
+// compose makes the contents. The key comes first and the PFX last, so that in a mixed set
+// each certificate file has a chance to find its key.
+func (s FileSet) compose(chain []*x509.Certificate, key crypto.Signer) ([]newFile, error) {
+	switch {
+	case len(s.paths()) == 0:
+		return nil, errors.New("tlscheck: the set names no file to install")
+	case s.PFX != "" && (s.PFX == s.CER || s.PFX == s.KEY), s.CER != "" && s.CER == s.KEY:
+		return nil, errors.New("tlscheck: two files of the set have the same path")
+	case len(chain) == 0 || key == nil:
+		return nil, errors.New("tlscheck: installing takes a certificate chain and its private key")
+	}
+	for i := 1; i < len(chain); i++ {
+		if err := chain[i-1].CheckSignatureFrom(chain[i]); err != nil {
+			return nil, fmt.Errorf("tlscheck: certificate %d of the chain is not the issuer of the one before; the order is leaf, intermediates", i+1)
+		}
+	}
+	if last := len(chain) - 1; last > 0 && signedByItself(chain[last]) {
+		chain = chain[:last]
+	}
+	var files []newFile
+	if s.KEY != "" {
+		text, err := keyPEM(key)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, newFile{s.KEY, text, 0o600})
+	}
+	if s.CER != "" {
+		var text bytes.Buffer
+		for _, c := range chain {
+			if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, newFile{s.CER, text.Bytes(), 0o644})
+	}
+	if s.PFX != "" {
+		data, err := pfxEncoder.Encode(key, chain[0], chain[1:], s.Password.Reveal())
+		if err != nil {
+			return nil, errors.New("tlscheck: the PFX cannot be made: the kind of key, or a character of the password, does not fit into one")
+		}
+		files = append(files, newFile{s.PFX, data, 0o600})
+	}
+	return files, nil
+}
+
+// judgeNew judges what is about to be written.
+func (s FileSet) judgeNew(ctx context.Context, files []newFile) (connsec.Report, error) {
+	o := FilesObservation{Subject: s.subject(), At: s.now()}
+	for _, n := range files {
+		f := &File{Path: n.path, Exposure: Exposure{Known: true, Mode: n.mode.String()}}
+		switch n.path {
+		case s.PFX:
+			o.PFX = f
+			s.readPFX(ctx, f, n.data)
+		case s.CER:
+			o.CER = f
+			s.readCER(ctx, f, n.data)
+		default:
+			o.KEY = f
+			s.readKEY(ctx, f, n.data)
+		}
+	}
+	s.buildChains(&o)
+	report, _ := o.Judge().Waive(s.Waivers, o.At)
+	stopping := report
+	stopping.Findings = nil
+	for _, f := range report.Findings {
+		if f.Rule != RuleUntrusted { // the clients' roots are not those of this machine
+			stopping.Findings = append(stopping.Findings, f)
+		}
+	}
+	return report, stopping.Err(connsec.High)
+}
+
+// disk is what installing needs of the file system, so that tests can make each step fail.
+type disk interface {
+	// writeNew makes a new file beside path, with the data synced and the owner of path if
+	// that exists, and returns its name. If it fails there is no such file.
+	writeNew(path string, data []byte, mode fs.FileMode) (string, error)
+	exists(path string) (bool, error)
+	link(old, new string) error   // must not replace
+	rename(old, new string) error // replaces
+	remove(path string) error
+	syncDir(dir string) error
+}
+
+// replaceAll puts the files into place, all or none, and returns where the old ones are kept.
+func replaceAll(d disk, files []newFile, now time.Time) (kept []string, err error) {
+	var undo []func() error // in the order of doing
+	defer func() {
+		if err == nil {
+			return
+		}
+		err = fmt.Errorf("tlscheck: the installation failed, and the old files are in place: %s", oneLine(err.Error()))
+		var failed error
+		for i := len(undo) - 1; i >= 0; i-- {
+			failed = errors.Join(failed, undo[i]())
+		}
+		if failed != nil {
+			err = fmt.Errorf("tlscheck: the installation failed and could not be undone (%s); restore the files that end in %s: %w",
+				oneLine(failed.Error()), keptSuffix(now), err)
+		}
+		kept = nil
+	}()
+	written := make([]string, len(files))
+	for i, f := range files {
+		if written[i], err = d.writeNew(f.path, f.data, f.mode); err != nil {
+			return nil, err
+		}
+		name := written[i]
+		undo = append(undo, func() error {
+			if there, err := d.exists(name); err != nil || !there { // it was renamed into place
+				return err
+			}
+			return d.remove(name)
+		})
+	}
+	old := make([]string, len(files)) // where the old file is kept; empty: there was none
+	for i, f := range files {
+		there, err := d.exists(f.path)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			continue
+		}
+		name, err := keep(d, f.path, now)
+		if err != nil {
+			return nil, err
+		}
+		old[i] = name
+		kept = append(kept, name)
+		undo = append(undo, func() error {
+			if there, err := d.exists(name); err != nil || !there { // it was renamed back
+				return err
+			}
+			return d.remove(name)
+		})
+	}
+	for i, f := range files {
+		if err := d.rename(written[i], f.path); err != nil {
+			return nil, err
+		}
+		undo = append(undo, func() error {
+			if old[i] != "" {
+				return d.rename(old[i], f.path)
+			}
+			return d.remove(f.path)
+		})
+	}
+	for _, dir := range directories(files) {
+		if err := d.syncDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+func keptSuffix(now time.Time) string { return ".old-" + now.UTC().Format("20060102T150405Z") }
+
+// keep gives the file a second name. The first one stays: at no time is there no file.
+func keep(d disk, path string, now time.Time) (string, error) {
+	name := path + keptSuffix(now)
+	for n := 2; ; n++ {
+		err := d.link(path, name)
+		if err == nil || !errors.Is(err, fs.ErrExist) || n > 9 {
+			return name, err
+		}
+		name = fmt.Sprintf("%s%s-%d", path, keptSuffix(now), n)
+	}
+}
+
+func directories(files []newFile) []string {
+	var out []string
+next:
+	for _, f := range files {
+		dir := filepath.Dir(f.path)
+		for _, seen := range out {
+			if seen == dir {
+				continue next
+			}
+		}
+		out = append(out, dir)
+	}
+	return out
+}
+
+// osDisk is the real file system.
+type osDisk struct{}
+
+func (osDisk) exists(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%s is not a regular file, and is not replaced", path)
+	}
+	return true, nil
+}
+
+func (osDisk) rename(old, new string) error { return os.Rename(old, new) }
+func (osDisk) remove(path string) error     { return os.Remove(path) }
+
+// link falls back to a copy on file systems without hard links.
+func (d osDisk) link(old, new string) error {
+	err := os.Link(old, new)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, statErr := os.Stat(old)
+	if statErr != nil {
+		return statErr
+	}
+	if info.Size() > maxKeyFile {
+		return fmt.Errorf("%s has %d bytes, which no such file has", old, info.Size())
+	}
+	data, readErr := os.ReadFile(old)
+	if readErr != nil {
+		return readErr
+	}
+	f, err := os.OpenFile(new, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	return d.fill(f, data, old, info.Mode().Perm())
+}
+
+func (d osDisk) writeNew(path string, data []byte, mode fs.FileMode) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), d.fill(f, data, path, mode)
+}
+
+// fill writes and closes f, or removes it.
+func (osDisk) fill(f *os.File, data []byte, ownerOf string, mode fs.FileMode) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = copyOwner(f, ownerOf)
+	}
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
