@@ -8,5 +8,11 @@ func Rules() []*connsec.Rule {
 	for _, c := range settingChecks {
 		rules = append(rules, c.Rule)
 	}
+	for _, c := range serverChecks {
+		rules = append(rules, c.Rule)
+	}
+	for _, c := range browserChecks {
+		rules = append(rules, c.Rule)
+	}
 	return rules
 }

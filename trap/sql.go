@@ -168,15 +168,22 @@ func (o Options) SQL(c SQLConfig) (*SQL, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.config = &tls.Config{Certificates: []tls.Certificate{id.certificate}, MinVersion: tls.VersionTLS12}
+	s.config = &tls.Config{Certificates: []tls.Certificate{id.certificate}, MinVersion: tls.VersionTLS12, CipherSuites: sqlSuites}
 	if c.Posture == SQLTLS10Only {
-		s.config.MinVersion, s.config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
+		s.config.MinVersion, s.config.MaxVersion, s.config.CipherSuites = tls.VersionTLS10, tls.VersionTLS10, nil
 	}
 	s.Server, err = start(o, id, s.serve)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// sqlSuites are those of TLS 1.2 that a checker has nothing against.
+var sqlSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
 func sqlIdentity(o Options, p SQLPosture) (identity, error) {
