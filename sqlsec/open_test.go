@@ -1,0 +1,280 @@
+package sqlsec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/testca"
+	"github.com/connsec/connsec/tlscheck"
+	"github.com/connsec/connsec/trap"
+)
+
+// login is against, with a login.
+func login(s *trap.SQL) Config {
+	c := against(s)
+	c.User, c.Password = "app", connsec.NewSecret(canary)
+	return c
+}
+
+func TestOpen(t *testing.T) {
+	for _, tt := range []struct {
+		posture trap.SQLPosture
+		level   Encryption
+		version string
+		tls     string
+	}{
+		{trap.SQLForced, Mandatory, "7.4", "TLS 1.2"},
+		{trap.SQLOptional, Mandatory, "7.4", "TLS 1.2"},
+		{trap.SQLForced, Strict, "8.0", "TLS 1.3"},
+		{trap.SQLStrict, Strict, "8.0", "TLS 1.3"},
+	} {
+		t.Run(fmt.Sprint(tt.posture, " ", tt.level), func(t *testing.T) {
+			s := startTrap(t, trap.SQLConfig{Posture: tt.posture})
+			c := login(s)
+			c.Encryption = tt.level
+			db, err := c.Open(testContext(t))
+			require.NoError(t, err)
+			var n int
+			require.NoError(t, db.QueryRow("SELECT 1").Scan(&n))
+			// More than one connection at a time: the driver must not share a configuration.
+			for range 3 {
+				one, err := db.Conn(testContext(t))
+				require.NoError(t, err)
+				defer one.Close()
+			}
+			require.NoError(t, db.Close())
+			for _, seen := range s.Observed() {
+				assert.True(t, seen.Login)
+				assert.False(t, seen.LoginInClear)
+				assert.Zero(t, seen.QueriesInClear)
+				assert.Equal(t, tt.version, seen.TDSVersion)
+				assert.Equal(t, tt.tls, seen.TLS.Version)
+				assert.Equal(t, trapName, seen.TLS.ServerName)
+			}
+		})
+	}
+}
+
+// No posture gets the password in clear, and no impostor gets it at all.
+func TestOpenNeverFallsForATrap(t *testing.T) {
+	for _, p := range trap.SQLPostures() {
+		for _, level := range []Encryption{Mandatory, Strict} {
+			t.Run(fmt.Sprint(p, " ", level), func(t *testing.T) {
+				t.Parallel()
+				s := startTrap(t, trap.SQLConfig{Posture: p})
+				c := login(s)
+				c.Encryption = level
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				switch p {
+				case trap.SQLStalled, trap.SQLStalledHandshake, trap.SQLStalledLogin:
+					cancel()
+					ctx, cancel = context.WithTimeout(context.Background(), 100*time.Millisecond)
+				}
+				defer cancel()
+				db, err := c.Open(ctx)
+				for _, seen := range s.Observed() {
+					assert.False(t, seen.LoginInClear, "%+v", seen)
+					assert.False(t, seen.PasswordInClear)
+					if seen.TLS != nil && err != nil && p != trap.SQLStalledLogin {
+						assert.NotEqual(t, trap.Trusted, seen.TLS.Trust)
+					}
+				}
+				honest := p == trap.SQLForced || p == trap.SQLStrict && level == Strict || p == trap.SQLOptional ||
+					level == Mandatory && (p == trap.SQLAnswerOn || p == trap.SQLAnswerRequired)
+				if honest {
+					require.NoError(t, err)
+					require.NoError(t, db.Close())
+					return
+				}
+				require.Error(t, err)
+				assert.NotContains(t, err.Error(), canary)
+				assert.NotContains(t, err.Error(), "\n")
+			})
+		}
+	}
+}
+
+func TestOpenSaysWhichRule(t *testing.T) {
+	open := func(p trap.SQLConfig, level Encryption) error {
+		s := startTrap(t, p)
+		c := login(s)
+		c.Encryption = level
+		_, err := c.Open(testContext(t))
+		return err
+	}
+	assert.ErrorIs(t, open(trap.SQLConfig{Posture: trap.SQLNotSupported}, Mandatory), RuleEncryptionUnsupported)
+	assert.ErrorIs(t, open(trap.SQLConfig{Posture: trap.SQLAnswerOff}, Mandatory), RuleEncryptionUnsupported)
+	assert.ErrorIs(t, open(trap.SQLConfig{NoTDS8: true}, Strict), RuleStrictUnavailable)
+	assert.ErrorIs(t, open(trap.SQLConfig{Posture: trap.SQLNotSupported}, Strict), RuleStrictUnavailable)
+	assert.ErrorContains(t, open(trap.SQLConfig{Posture: trap.SQLExpired}, Mandatory), "expired")
+	assert.ErrorContains(t, open(trap.SQLConfig{Posture: trap.SQLWrongName}, Mandatory), "other.trap.test")
+	assert.ErrorContains(t, open(trap.SQLConfig{Posture: trap.SQLUntrusted}, Mandatory), "unknown authority")
+	assert.ErrorIs(t, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		_, err := login(startTrap(t, trap.SQLConfig{Posture: trap.SQLStalled})).Open(ctx)
+		return err
+	}(), context.DeadlineExceeded)
+}
+
+func TestOpenRefusesTheSetting(t *testing.T) {
+	s := startTrap(t, trap.SQLConfig{})
+	refused := func(change func(*Config)) error {
+		c := login(s)
+		change(&c)
+		db, err := c.Open(testContext(t))
+		if err == nil {
+			_ = db.Close()
+		}
+		return err
+	}
+	assert.ErrorIs(t, refused(func(c *Config) { c.TrustServerCertificate = true }), RuleTrustServerCertificate)
+	assert.ErrorIs(t, refused(func(c *Config) { c.Encryption = LoginOnly }), RuleEncryptionLoginOnly)
+	assert.ErrorIs(t, refused(func(c *Config) { c.Encryption = Off }), RuleEncryptionOff)
+	assert.Error(t, refused(func(c *Config) { c.User = "" }))
+	assert.Error(t, refused(func(c *Config) { c.Integrated = true }))
+	assert.Error(t, refused(func(c *Config) { c.Protocol = NamedPipe }))
+	assert.Error(t, refused(func(c *Config) { c.Host = "" }))
+	assert.ErrorContains(t, refused(func(c *Config) { c.Host = "192.0.2.1" }), "hostNameInCertificate")
+	assert.Error(t, refused(func(c *Config) { c.Roots, c.Certificate = nil, "no such file" }))
+	assert.Empty(t, s.Observed(), "a refused setting makes no connection")
+
+	t.Run("a waiver lets the setting pass and weakens nothing", func(t *testing.T) {
+		waive := func(c *Config, rule *connsec.Rule) {
+			c.Waivers = []connsec.Waiver{{Rule: rule.ID, Reason: "test", Until: time.Now().Add(time.Hour)}}
+		}
+		assert.NoError(t, refused(func(c *Config) { c.TrustServerCertificate = true; waive(c, RuleTrustServerCertificate) }))
+		for _, seen := range s.Observed() {
+			assert.Equal(t, "ON", seen.Asked)
+		}
+		bad := startTrap(t, trap.SQLConfig{Posture: trap.SQLUntrusted})
+		c := login(bad)
+		c.TrustServerCertificate = true
+		waive(&c, RuleTrustServerCertificate)
+		_, err := c.Open(testContext(t))
+		assert.ErrorContains(t, err, "unknown authority")
+	})
+}
+
+func TestOpenFromADSN(t *testing.T) {
+	s := startTrap(t, trap.SQLConfig{})
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(file, s.CA(), 0o600))
+	_, port, err := net.SplitHostPort(s.Addr())
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		dsn    string
+		driver Driver
+		app    string
+	}{
+		{fmt.Sprintf("sqlserver://app:%s@127.0.0.1:%s?encrypt=true&app+name=Central&hostnameincertificate=%s&certificate=%s", canary, port, trapName, file), AnyDriver, "Central"},
+		{fmt.Sprintf("Driver={ODBC Driver 18 for SQL Server};Server=127.0.0.1,%s;UID=app;PWD={%s};HostnameInCertificate=%s", port, canary, trapName), AnyDriver, "connsec"},
+	} {
+		c := mustParse(t, tt.dsn, tt.driver)
+		if c.Certificate == "" {
+			c.Roots = s.Roots()
+		}
+		db, err := c.Open(testContext(t))
+		require.NoError(t, err, tt.app)
+		require.NoError(t, db.Close())
+		seen := s.Observed()
+		assert.Equal(t, tt.app, seen[len(seen)-1].Application)
+	}
+}
+
+// A pinned certificate is the one authority, and its name and dates are checked all the same.
+func TestOpenPinned(t *testing.T) {
+	ca := testca.MustNew(t)
+	open := func(cert *testca.Certificate) error {
+		s, err := trap.Options{Certificate: &trap.Certificate{Chain: cert.TLS(), Roots: ca.Pool()}}.SQL(trap.SQLConfig{})
+		require.NoError(t, err)
+		defer s.Close()
+		file := filepath.Join(t.TempDir(), "server.pem")
+		require.NoError(t, os.WriteFile(file, cert.PEM(), 0o600))
+		c := login(s)
+		c.Roots, c.ServerCertificate = nil, file
+		db, err := c.Open(testContext(t))
+		if err == nil {
+			_ = db.Close()
+		}
+		return err
+	}
+	assert.NoError(t, open(ca.MustSelfSigned(t, testca.Leaf{Names: []string{trapName}})))
+	assert.Error(t, open(ca.MustSelfSigned(t, testca.Leaf{Names: []string{"other.corp.example"}})))
+	assert.Error(t, open(ca.MustSelfSigned(t, testca.Leaf{Names: []string{trapName}, NotAfter: time.Now().Add(-time.Hour)})))
+}
+
+// The driver takes the first byte of the option without looking whether there is one.
+func TestOpenSurvivesADriverThatPanics(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = conn.Write([]byte{4, 1, 0, 8 + 7, 0, 0, 1, 0, 1, 0, 6, 0, 0, 0xff, 0})
+			_ = conn.Close()
+		}
+	}()
+	defer func() {
+		_ = l.Close()
+		<-done
+	}()
+	c := Config{
+		Host: trapName, Encryption: Mandatory, User: "app", Password: connsec.NewSecret(canary),
+		Connect: l.Addr().String(),
+	}
+	_, err = c.Open(testContext(t))
+	assert.ErrorContains(t, err, "cannot cope")
+}
+
+func TestGuardedConn(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		secured bool
+		b       []byte
+		ok      bool
+	}{
+		{"PRELOGIN", false, preloginProbe(0), true},
+		{"a record", true, []byte{0x17, 3, 3, 0, 1, 0}, true},
+		{"the handshake's last flight", true, []byte{0x12, 1, 0, 14, 0, 0, 1, 0, 0x16, 3, 3, 0, 1, 0}, true},
+		{"LOGIN7 before TLS", false, []byte{0x10, 1, 0, 8, 0, 0, 1, 0}, false},
+		{"LOGIN7 after TLS", true, []byte{0x10, 1, 0, 8, 0, 0, 1, 0}, false},
+		{"a batch", true, []byte{0x01, 1, 0, 8, 0, 0, 1, 0}, false},
+		{"PRELOGIN after TLS", true, preloginProbe(0), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sink sinkConn
+			_, err := (&guardedConn{Conn: &sink, secured: func() bool { return tt.secured }}).Write(tt.b)
+			assert.Equal(t, tt.ok, err == nil)
+			assert.Equal(t, tt.ok, sink.n > 0)
+			if !tt.ok {
+				assert.True(t, errors.Is(err, RuleEncryptionUnsupported))
+			}
+		})
+	}
+}
+
+type sinkConn struct {
+	net.Conn
+	n int
+}
+
+func (s *sinkConn) Write(b []byte) (int, error) { s.n += len(b); return len(b), nil }
+
+var _ tlscheck.Dialer = (*local)(nil)
