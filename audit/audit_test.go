@@ -256,3 +256,24 @@ func (slow) DialContext(ctx context.Context, network, address string) (net.Conn,
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
+
+func TestMistakesInSections(t *testing.T) {
+	for file, message := range map[string]string{
+		"https:\n  - port: 1\n":                                           "d.yaml:2:5: host is missing",
+		"ldap:\n  - bind_dn: cn=a\n":                                      "d.yaml:2:5: give url, or server and security, or domain",
+		"ldap:\n  - url: ldaps://a.corp.internal\n    server: b\n":        "d.yaml:2:5: give either url or server and security",
+		"ldap:\n  - url: http://a.corp.internal\n":                        "d.yaml:2:5: ",
+		"sql:\n  - host: a\n    dsn: server=b\n":                          "d.yaml:2:5: give one of dsn_file, dsn and host",
+		"sql:\n  - dsn_file: none.txt\n":                                  "d.yaml:2:5: none.txt: no such file",
+		"sql:\n  - dsn: \"sqlserver://u:hunter2@[::1\"\n":                 "d.yaml:2:5: ",
+		"sql:\n  - dsn: server=a;password=hunter2\n    driver: carrier\n": "d.yaml:3:13: sql[0].driver: ",
+		"sql:\n  - dsn: {password: hunter2}\n":                            "d.yaml:2:10: sql[0].dsn: want a text",
+		"sql:\n  - dsn: [hunter2\n":                                       "d.yaml:",
+	} {
+		_, err := audit.Parse("d.yaml", []byte(file))
+		require.Error(t, err, file)
+		assert.True(t, strings.HasPrefix(err.Error(), message), "got: %s", err)
+		assert.NotContains(t, err.Error(), "hunter2", "no secret in an error")
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}

@@ -25,6 +25,8 @@ type Deployment struct {
 	HTTPS []HTTPS  `yaml:"https"`
 	HTTP  []HTTP   `yaml:"http"`
 
+	LDAP    []LDAP   `yaml:"ldap"`
+	SQL     []SQL    `yaml:"sql"`
 	Waivers []Waiver `yaml:"waivers"`
 
 	dir string // what paths are relative to
@@ -87,7 +89,11 @@ func Parse(name string, data []byte) (*Deployment, error) {
 	if err := checkWaivers(d.Waivers); err != nil {
 		return nil, err
 	}
-	if n := len(d.checks(&environment{})); n == 0 {
+	checks, err := d.checks(&environment{})
+	if err != nil {
+		return nil, err
+	}
+	if len(checks) == 0 {
 		return nil, &SyntaxError{connsec.Position{File: name}, "nothing to check; add a section such as https:"}
 	}
 	return d, nil
@@ -170,6 +176,17 @@ func readBounded(path string, most int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// readSecret reads a secret from a file: its text without the line break at the end. A file
+// that others may read is none of this function's business; the checks of files say that.
+func readSecret(path string) (connsec.Secret, error) {
+	const most = 64 << 10
+	data, err := readBounded(path, most)
+	if err != nil {
+		return connsec.Secret{}, err
+	}
+	return connsec.NewSecret(strings.TrimRight(string(data), "\r\n")), nil
 }
 
 // fileError says the path once: *os.PathError has the system call in front.

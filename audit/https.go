@@ -1,7 +1,7 @@
 package audit
 
 import (
-	"context"
+	"errors"
 	"net"
 	"strconv"
 
@@ -19,12 +19,15 @@ type HTTPS struct {
 	Source connsec.Position `yaml:"-"`
 }
 
-func (h HTTPS) check(env *environment) check {
+func (h HTTPS) check(_ *Deployment, env *environment) (check, error) {
+	if h.Host == "" {
+		return check{}, errNoHost
+	}
 	probe := tlscheck.HTTPS{Path: h.Path, Endpoint: tlscheck.Endpoint{
 		Host: h.Host, Port: h.Port, Connect: h.Connect,
 		Roots: env.roots, Known: env.known, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
 	}}
-	return check{subject: hostPort(h.Host, h.Port, 443), source: h.Source, root: tlscheck.RuleHandshakeFailed, validate: probe.Validate, run: probe.Probe}
+	return check{subject: hostPort(h.Host, h.Port, 443), source: h.Source, root: tlscheck.RuleHandshakeFailed, validate: probe.Validate, run: probe.Probe}, nil
 }
 
 // HTTP is an item of the section http: a port that should not answer without TLS.
@@ -37,23 +40,19 @@ type HTTP struct {
 	Source connsec.Position `yaml:"-"`
 }
 
-func (h HTTP) check(env *environment) check {
+func (h HTTP) check(_ *Deployment, env *environment) (check, error) {
+	if h.Host == "" {
+		return check{}, errNoHost
+	}
 	probe := tlscheck.PlainHTTP{Host: h.Host, Port: h.Port, Path: h.Path, Connect: h.Connect, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now}
-	return check{subject: "http://" + hostPort(h.Host, h.Port, 80), source: h.Source, root: tlscheck.RuleCleartextServed, validate: probe.Validate, run: probe.Probe}
+	return check{subject: "http://" + hostPort(h.Host, h.Port, 80), source: h.Source, root: tlscheck.RuleCleartextServed, validate: probe.Validate, run: probe.Probe}, nil
 }
+
+var errNoHost = errors.New("host is missing")
 
 func hostPort(host string, port, standard uint16) string {
 	if port == 0 {
 		port = standard
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
-}
-
-// check is one thing to look at.
-type check struct {
-	subject  string
-	source   connsec.Position
-	root     *connsec.Rule         // reported as Inconclusive when run gives no facts
-	validate func() connsec.Report // what can be said all the same; may be nil
-	run      func(ctx context.Context) (connsec.Report, error)
 }

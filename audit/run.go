@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -45,15 +46,55 @@ type Result struct {
 	UnusedWaivers []connsec.Waiver
 }
 
-func (d *Deployment) checks(env *environment) []check {
-	var out []check
-	for _, i := range d.HTTPS {
-		out = append(out, i.check(env))
-	}
-	for _, i := range d.HTTP {
-		out = append(out, i.check(env))
-	}
+// check is one thing to look at.
+type check struct {
+	subject  string
+	source   connsec.Position
+	root     *connsec.Rule         // reported as Inconclusive when run gives no facts
+	validate func() connsec.Report // what can be said all the same; may be nil
+	run      func(ctx context.Context) (connsec.Report, error)
+}
+
+// item is an item of a section.
+type item interface {
+	check(*Deployment, *environment) (check, error)
+}
+
+// items lists the items of all sections in the order of the reports. A new section adds its
+// line here.
+func (d *Deployment) items() []item {
+	var out []item
+	out = appendItems(out, d.HTTPS)
+	out = appendItems(out, d.HTTP)
+	out = appendItems(out, d.LDAP)
+	out = appendItems(out, d.SQL)
 	return out
+}
+
+func appendItems[T item](all []item, section []T) []item {
+	for _, i := range section {
+		all = append(all, i)
+	}
+	return all
+}
+
+// checks prepares every item. An error names the place of the item that cannot be checked as
+// it stands.
+func (d *Deployment) checks(env *environment) ([]check, error) {
+	var out []check
+	for _, i := range d.items() {
+		c, err := i.check(d, env)
+		if err != nil {
+			return nil, &SyntaxError{sourceOf(i), oneLine(err)}
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// sourceOf is the field Source that every item has.
+func sourceOf(i item) connsec.Position {
+	return reflect.ValueOf(i).FieldByName("Source").Interface().(connsec.Position)
 }
 
 // Run looks at everything and returns one report, in the order of the file. The error is about
@@ -79,7 +120,10 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 		env.roots, env.known = tlscheck.SplitRoots(all)
 	}
 	started := env.Now()
-	checks := d.checks(env)
+	checks, err := d.checks(env)
+	if err != nil {
+		return Result{}, err
+	}
 	reports := make([]connsec.Report, len(checks))
 	slots := make(chan struct{}, cmpOr(o.Parallel, defaultParallel))
 	var (

@@ -24,6 +24,8 @@ type command struct {
 	name  string
 	args  string // what follows the flags, for the usage line
 	about string
+	// endless commands run until they are interrupted unless --timeout is given.
+	endless bool
 	// setup declares the command's own flags and returns what runs it.
 	setup func(*flag.FlagSet, *common) func(context.Context, *call) error
 }
@@ -42,6 +44,9 @@ func commands() []command {
 		auditCommand(),
 		tlsCommand(),
 		httpCommand(),
+		ldapCommand(),
+		sqlCommand(),
+		trapCommand(),
 		nameCommand(),
 		rulesCommand(),
 	}
@@ -99,6 +104,9 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 		fmt.Fprintf(errOut, "connsec %s: %s; connsec help %s explains\n", c.name, strings.TrimSpace(err.Error()), c.name)
 		return exitUsage
 	}
+	if c.endless && !isSet(fs, "timeout") {
+		shared.timeout = 0
+	}
 	if shared.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, shared.timeout)
@@ -128,6 +136,11 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 	return exitUsage
 }
 
+func isSet(fs *flag.FlagSet, name string) (set bool) {
+	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
 // unreached marks an error about the network rather than the input.
 type unreached struct{ error }
 
@@ -155,7 +168,7 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 // oneLine drops the package prefix that Go errors carry, and line breaks.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: "} {
+	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "trap: "} {
 		text = strings.TrimPrefix(text, pkg)
 	}
 	return text

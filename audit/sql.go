@@ -1,0 +1,61 @@
+package audit
+
+import (
+	"context"
+	"errors"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/sqlsec"
+)
+
+// SQL is an item of the section sql: a SQL Server, given as a connection string in a file of
+// its own (it often holds a password), in the deployment file, or as host.
+type SQL struct {
+	DSNFile  string         `yaml:"dsn_file"`
+	DSN      connsec.Secret `yaml:"dsn"`    // a connection string without a password
+	Driver   sqlsec.Driver  `yaml:"driver"` // whose defaults apply; found from the form if empty
+	Host     string         `yaml:"host"`
+	Instance string         `yaml:"instance"`
+	Port     uint16         `yaml:"port"`
+	Connect  string         `yaml:"connect"`
+
+	Source connsec.Position `yaml:"-"`
+}
+
+func (s SQL) config(d *Deployment) (sqlsec.Config, error) {
+	given := 0
+	for _, is := range []bool{s.DSNFile != "", !s.DSN.IsEmpty(), s.Host != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return sqlsec.Config{}, errors.New("give one of dsn_file, dsn and host")
+	}
+	switch {
+	case s.Host != "":
+		return sqlsec.Config{Host: s.Host, Instance: s.Instance, Port: s.Port}, nil
+	case s.DSNFile != "":
+		secret, err := readSecret(d.path(s.DSNFile))
+		if err != nil {
+			return sqlsec.Config{}, err
+		}
+		c, err := sqlsec.ParseDSN(secret.Reveal(), s.Driver)
+		c.Source.File = d.path(s.DSNFile)
+		return c, err
+	}
+	return sqlsec.ParseDSN(s.DSN.Reveal(), s.Driver)
+}
+
+func (s SQL) check(d *Deployment, env *environment) (check, error) {
+	c, err := s.config(d)
+	if err != nil {
+		return check{}, err
+	}
+	c.Connect = s.Connect
+	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
+	return check{
+		subject: c.Subject(), source: s.Source, root: sqlsec.RuleEncryptionNotForced, validate: c.Validate,
+		run: func(ctx context.Context) (connsec.Report, error) { return c.Probe(ctx) },
+	}, nil
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/connsec/connsec/report"
+	"github.com/connsec/connsec/trap"
+)
+
+// running is a trap of any protocol.
+type running interface {
+	Addr() string
+	CA() []byte
+	Await(context.Context, int) error
+	Close() error
+}
+
+// snare starts the trap of one protocol; observed returns its records.
+type snare struct {
+	protocol string
+	postures func() []string
+	start    func(o trap.Options, posture string) (running, func() []any, error)
+}
+
+func snares() []snare {
+	return []snare{
+		{"https", names(trap.HTTPSPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseHTTPSPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.HTTPS(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+		{"ldap", names(trap.LDAPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseLDAPPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.LDAP(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+		{"sql", names(trap.SQLPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseSQLPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.SQL(trap.SQLConfig{Posture: p})
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+	}
+}
+
+func names[P fmt.Stringer](postures func() []P) func() []string {
+	return func() []string {
+		var out []string
+		for _, p := range postures() {
+			out = append(out, p.String())
+		}
+		return out
+	}
+}
+
+func records[C any](observed func() []C) func() []any {
+	return func() []any {
+		var out []any
+		for _, c := range observed() {
+			out = append(out, c)
+		}
+		return out
+	}
+}
+
+func trapCommand() command {
+	var protocols []string
+	for _, s := range snares() {
+		protocols = append(protocols, s.protocol)
+	}
+	return command{
+		name: "trap", args: "PROTOCOL", endless: true,
+		about: "be a hostile server (" + strings.Join(protocols, ", ") + ") and say what the client did; --posture list names the postures",
+		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
+			posture := fs.String("posture", "", "how to behave: `NAME`, or list")
+			listen := fs.String("listen", "127.0.0.1:0", "listen on `ADDR:PORT`")
+			count := fs.Int("count", 0, "end after `N` connections (default: when interrupted)")
+			caOut := fs.String("ca-out", "", "write the trap's own CA to `FILE`, for the client to trust")
+			var hosts fileList
+			fs.Var(&hosts, "name", "`HOST` that the certificate is for; repeatable")
+			return func(ctx context.Context, c *call) error {
+				if len(c.args) != 1 {
+					return usagef("which protocol? one of %s", strings.Join(protocols, ", "))
+				}
+				i := slices.IndexFunc(snares(), func(s snare) bool { return s.protocol == c.args[0] })
+				if i < 0 {
+					return usagef("there is no trap for %q; there is %s", c.args[0], strings.Join(protocols, ", "))
+				}
+				s := snares()[i]
+				if *posture == "list" {
+					fmt.Fprintln(c.out, strings.Join(s.postures(), "\n"))
+					return nil
+				}
+				if *posture == "" {
+					return usagef("which --posture? one of %s", strings.Join(s.postures(), ", "))
+				}
+				t, observed, err := s.start(trap.Options{Listen: *listen, Names: hosts}, *posture)
+				if err != nil {
+					return err
+				}
+				defer t.Close()
+				if *caOut != "" {
+					if err := os.WriteFile(*caOut, t.CA(), 0o644); err != nil { // #nosec G306 -- a public certificate
+						return err
+					}
+				}
+				fmt.Fprintf(c.err, "connsec trap: %s, %s, on %s\n", s.protocol, *posture, t.Addr())
+				return c.watch(ctx, t, observed, *posture, *count)
+			}
+		},
+	}
+}
+
+// watch reports each connection when it has ended, and fails if a client fell into the trap.
+func (c *call) watch(ctx context.Context, t running, observed func() []any, posture string, count int) error {
+	told, fell := map[int]bool{}, false
+	for count == 0 || len(told) < count {
+		if err := t.Await(ctx, len(told)+1); err != nil {
+			if ctx.Err() != nil {
+				break // interrupted, or its time is over: that is how it ends
+			}
+			return err
+		}
+		all := observed()
+		for i, r := range all {
+			if told[i] || reflect.ValueOf(r).FieldByName("Lasted").Interface().(time.Duration) == 0 {
+				continue
+			}
+			told[i] = true
+			why := fellFor(r, posture)
+			fell = fell || len(why) > 0
+			if c.common.format == report.JSON {
+				if err := json.NewEncoder(c.out).Encode(r); err != nil {
+					return err
+				}
+				continue
+			}
+			c.describe(i+1, r, why)
+		}
+	}
+	switch {
+	case fell:
+		return outcome(exitFindings)
+	case len(told) == 0:
+		return unreached{errors.New("no client came")}
+	}
+	return nil
+}
+
+// describe prints what one client did, in the words of the record.
+func (c *call) describe(n int, r any, fell []string) {
+	fmt.Fprintf(c.out, "connection %d\n", n)
+	var show func(indent string, v reflect.Value)
+	show = func(indent string, v reflect.Value) {
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			value := v.FieldByIndex(f.Index)
+			if name == "" || value.IsZero() {
+				continue
+			}
+			name = strings.ReplaceAll(strings.TrimSuffix(name, "_ns"), "_", " ")
+			switch x := value.Interface().(type) {
+			case time.Duration:
+				fmt.Fprintf(c.out, "%s%s: %s\n", indent, name, x.Round(time.Millisecond))
+			case *trap.Handshake:
+				fmt.Fprintf(c.out, "%s%s:\n", indent, name)
+				show(indent+"  ", value.Elem())
+			case bool:
+				fmt.Fprintf(c.out, "%s%s\n", indent, name)
+			case []string:
+				fmt.Fprintf(c.out, "%s%s: %s\n", indent, name, hang(len(indent)+len(name)+2, printable(strings.Join(x, " "))))
+			default:
+				fmt.Fprintf(c.out, "%s%s: %s\n", indent, name, printable(fmt.Sprint(x)))
+			}
+		}
+	}
+	show("  ", reflect.ValueOf(r))
+	if len(fell) == 0 {
+		fmt.Fprintln(c.out, "  → it gave nothing away")
+	}
+	for _, why := range fell {
+		fmt.Fprintf(c.out, "  → FELL FOR IT: %s\n", why)
+	}
+}
+
+// printable keeps a client's text from driving the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// impostures are the postures whose certificate or protocol version a client must refuse.
+var impostures = []string{
+	"expired", "not-yet-valid", "wrong-name", "common-name-only", "self-signed", "untrusted", "no-intermediate", "client-only",
+	"partial-wildcard", "sha1", "tls10-only", "rc4-only", "fallback", "fallback-certificate",
+}
+
+// fellFor lists what the client should not have done.
+func fellFor(r any, posture string) []string {
+	var out []string
+	v := reflect.ValueOf(r)
+	flag := func(name string) bool {
+		f := v.FieldByName(name)
+		return f.IsValid() && f.Kind() == reflect.Bool && f.Bool()
+	}
+	if h, ok := v.FieldByName("TLS").Interface().(*trap.Handshake); ok && h != nil && h.Trust == trap.Trusted && slices.Contains(impostures, posture) {
+		out = append(out, "it trusted the server ("+posture+") and sent data")
+	}
+	for _, f := range []struct{ field, text string }{
+		{"PasswordInClear", "it sent a password in clear"},
+		{"LoginInClear", "it logged in without TLS"},
+		{"BindInClear", "it asked to be authenticated without TLS"},
+		{"MailInClear", "it sent mail in clear"},
+	} {
+		if flag(f.field) {
+			out = append(out, f.text)
+		}
+	}
+	if flag("Cleartext") && (flag("Cookie") || flag("Authorization")) {
+		out = append(out, "it sent a cookie or credentials in clear")
+	}
+	return out
+}
