@@ -30,8 +30,8 @@ type FileSet struct {
 	// Subject is what the findings are about. Default: the directory of the files.
 	Subject string
 
-	// Live returns the certificate that the running server presents, usually
-	// [Endpoint.Leaf]. Nil: whether the files are the ones in use is not judged.
+	// Live returns the certificate that the running server presents: the method Leaf of its
+	// [Endpoint]. Nil: whether the files are the ones in use is not judged.
 	Live func(context.Context) (*x509.Certificate, error)
 	// Strength estimates how many bits of guessing a password resists, for example by
 	// zxcvbn. Nil: judged by length, repetition and well-known words only, so that more
@@ -278,7 +278,16 @@ func (s FileSet) Observe(ctx context.Context) (FilesObservation, error) {
 	return o, nil
 }
 
-// Probe observes and judges.
+// Validate judges the setting: is Name a fully qualified name? Without a name there is
+// nothing to judge. It reads no file.
+func (s FileSet) Validate() connsec.Report {
+	if s.Name == "" {
+		return connsec.Report{Target: s.subject()}
+	}
+	return CheckName(s.Name)
+}
+
+// Probe validates, observes and judges.
 func (s FileSet) Probe(ctx context.Context) (connsec.Report, error) {
 	began := s.now()
 	o, err := s.Observe(ctx)
@@ -286,6 +295,7 @@ func (s FileSet) Probe(ctx context.Context) (connsec.Report, error) {
 		return connsec.Report{}, err
 	}
 	r := o.Judge()
+	r.Findings = append(s.Validate().Findings, r.Findings...)
 	r.Duration = s.now().Sub(began)
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package tlscheck_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -123,6 +124,33 @@ func TestPFXThatOpenSSLWrites(t *testing.T) {
 			}
 			ruletest.ExpectFailed(t, probeSet(t, set), tt.failed...)
 		})
+	}
+}
+
+// RFC 9579's MAC, which OpenSSL writes since 3.4.
+func TestPFXWithPBMAC1(t *testing.T) {
+	root := realsrv.Trixie(t, "openssl")
+	ca := filesCA(t)
+	good := ca.MustIssue(t, testca.Leaf{Names: []string{serverName}})
+	set := writeSet(t, ca, good)
+	key, err := good.KeyPEM()
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		args   []string
+		failed []*connsec.Rule
+	}{
+		{nil, nil},
+		{[]string{"-macalg", "sha512", "-pbmac1_pbkdf2_md", "sha512"}, nil},
+		{[]string{"-iter", "100", "-maciter"}, rules(tlscheck.RulePFXWeakEncryption)},
+	} {
+		cmd := exec.CommandContext(t.Context(), "chroot", append([]string{root, "openssl", "pkcs12", "-export", "-pbmac1_pbkdf2", "-passout", "pass:" + goodPassword}, tt.args...)...)
+		cmd.Stdin = bytes.NewReader(append(key, good.PEM()...))
+		data, err := cmd.Output()
+		require.NoError(t, err)
+		writeFile(t, set.PFX, data)
+		r := probeSet(t, set)
+		ruletest.ExpectFailed(t, r, tt.failed...)
+		assert.Contains(t, fmt.Sprint(r.Of(tlscheck.RulePFXWeakEncryption)[0].Evidence), "PBMAC1")
 	}
 }
 

@@ -49,7 +49,8 @@ const pfxIterations = 100_000
 // old set is in place; the error says so if even that failed. The three renames are not one
 // atomic step: a service that starts just between them can see a mixed set. The new files get
 // owner and group of those that they replace (on Windows: the inherited access list of the
-// directory). Nothing restarts the service.
+// directory), but the mode is always 0600 for files with a key: a service that read the old
+// key by way of its group has to own the new one. Nothing restarts the service.
 func (s FileSet) Install(ctx context.Context, chain []*x509.Certificate, key crypto.Signer) (Installed, error) {
 	return s.install(ctx, osDisk{}, chain, key)
 }

@@ -160,8 +160,8 @@ func plainStrength(password string, words []guess) PasswordStrength {
 		if !covered[i] && (step < -1 || step > 1) && seen[r] < 3 {
 			seen[r]++
 			count++
-			if i > 0 && charClass(r) != charClass(last) {
-				changes++
+			if from, to := charClass(last), charClass(r); i > 0 && from != to && !(from == upper && to == lower) {
+				changes++ // a capital at the beginning of a word is none
 			}
 		}
 		last = r
@@ -175,16 +175,23 @@ func plainStrength(password string, words []guess) PasswordStrength {
 	return PasswordUnclear
 }
 
+const (
+	digit = iota
+	upper
+	lower
+	symbol
+)
+
 func charClass(r rune) int {
 	switch {
 	case unicode.IsDigit(r):
-		return 1
+		return digit
 	case unicode.IsUpper(r):
-		return 2
+		return upper
 	case unicode.IsLetter(r):
-		return 3
+		return lower
 	}
-	return 4
+	return symbol
 }
 
 // foldLeet undoes the usual substitutions, so that P@ssw0rd is password.

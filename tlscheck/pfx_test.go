@@ -3,11 +3,13 @@ package tlscheck
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ccojocar/zxcvbn-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/cryptobyte"
@@ -175,6 +177,55 @@ func TestPasswordStrengthWithoutDictionary(t *testing.T) {
 	}
 }
 
+// Against zxcvbn, which has dictionaries: what is called strong without one must not be easy
+// for it, and what is random must not be called weak.
+func TestPlainStrengthIsNotBolderThanZxcvbn(t *testing.T) {
+	words := strings.Fields("summer winter paris berlin monkey dragon sunshine butterfly shadow master football baseball michael jordan hunter ranger buster thomas robert tigger soccer batman andrew charlie printer office company invoice january december monday friday secure network computer internet")
+	ends := []string{"", "!", "1", "2026", "2026!", "#1", "123"}
+	joins := []string{"", "-", "_", ".", "1", "!"}
+	guesses := FileSet{}.guesses()
+	strong, total := 0, 0
+	rng := rand.New(rand.NewPCG(1, 2))
+	title := func(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+	for range 2000 {
+		var parts []string
+		for range 1 + rng.IntN(3) {
+			w := words[rng.IntN(len(words))]
+			if rng.IntN(2) == 0 {
+				w = title(w)
+			}
+			parts = append(parts, w)
+		}
+		password := strings.Join(parts, joins[rng.IntN(len(joins))]) + ends[rng.IntN(len(ends))]
+		total++
+		if plainStrength(password, guesses) == PasswordStrong {
+			strong++
+			if bits := zxcvbn.PasswordStrength(password, nil).Entropy; bits < 40 {
+				t.Errorf("%q is called strong, but takes zxcvbn %.0f bits", password, bits)
+			}
+		}
+	}
+	t.Logf("%d of %d passwords made of words are called strong", strong, total)
+	require.Less(t, strong, total/20)
+
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	undecided := 0
+	for range 1000 {
+		password := make([]byte, 20)
+		for i := range password {
+			password[i] = alphabet[rng.IntN(len(alphabet))]
+		}
+		switch plainStrength(string(password), guesses) {
+		case PasswordWeak:
+			t.Errorf("%s is random, but called weak", password)
+		case PasswordUnclear:
+			undecided++
+		}
+	}
+	t.Logf("%d of 1000 random passwords are undecided", undecided)
+	require.Less(t, undecided, 200)
+}
+
 func TestStrengthIsAskedWithABoundedPassword(t *testing.T) {
 	seen := ""
 	s := FileSet{Strength: func(p string) float64 { seen = p; return strongBits }}
@@ -209,6 +260,42 @@ func FuzzPFX(f *testing.F) {
 		if err != nil {
 			require.Nil(t, c.key)
 			require.NotContains(t, err.Error(), "\n")
+		}
+	})
+}
+
+func FuzzReadFiles(f *testing.F) {
+	for _, name := range []string{"aes", "oneround"} {
+		f.Add(fixture(f, name))
+	}
+	chain, err := os.ReadFile("testdata/files/chain.pem")
+	require.NoError(f, err)
+	f.Add(chain)
+	c, err := mustParsePFX(f, fixture(f, "oneround")).open(fixturePassword)
+	require.NoError(f, err)
+	key, err := keyPEM(c.key)
+	require.NoError(f, err)
+	f.Add(key)
+	f.Add(append(key, chain...))
+	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n-----END RSA PRIVATE KEY-----\n"))
+	f.Add([]byte("\x30\x80\x02\x01\x03\x30\x80"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		kind := Classify(data)
+		certs, problem := readCertificates(data)
+		require.Equal(t, len(certs) == 0, problem.Kind != "")
+		if len(certs) > 0 {
+			require.Contains(t, []FileKind{FileCertificates, FileKey}, kind)
+		}
+		facts, problem := readKey(data, connsec.Secret{})
+		if problem.Kind == "" {
+			require.Equal(t, FileKey, kind)
+			require.NotEmpty(t, facts.PublicKey)
+			require.NotEmpty(t, facts.Algorithm)
+		} else {
+			require.NotContains(t, problem.Text, "\n")
+		}
+		if problem.Kind == FileLocked {
+			require.NotEmpty(t, facts.Encryption)
 		}
 	})
 }
