@@ -302,9 +302,26 @@ func (k *connector) dial(ctx context.Context, address string) (net.Conn, error) 
 // guardedConn refuses to write what is neither PRELOGIN nor a TLS record, so that no mistake
 // of the driver, and no trick of the server, makes a login leave in clear. The driver writes
 // whole packets, and crypto/tls whole records.
+//
+// It also bounds what the server may send before that: the driver gathers an answer to
+// PRELOGIN of any length.
 type guardedConn struct {
 	net.Conn
 	secured func() bool
+	read    int
+}
+
+// maxUnsecured is plenty for PRELOGIN and a chain of certificates.
+const maxUnsecured = 256 << 10
+
+func (g *guardedConn) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	if g.read <= maxUnsecured && !g.secured() {
+		if g.read += n; g.read > maxUnsecured {
+			return 0, errors.New("the server sends too much before the connection is encrypted")
+		}
+	}
+	return n, err
 }
 
 // TLS record types (RFC 8446 §5.1): change_cipher_spec to application_data.

@@ -14,5 +14,8 @@ func Rules() []*connsec.Rule {
 	for _, c := range browserChecks {
 		rules = append(rules, c.Rule)
 	}
+	for _, c := range inspectionChecks {
+		rules = append(rules, c.Rule)
+	}
 	return rules
 }
