@@ -36,8 +36,8 @@ const (
 	// path would have it. A TLS handshake is dropped.
 	LDAPStripping
 	// LDAPInjecting: behind the answer to START TLS, in the same segment, comes the success of
-	// a bind that the client has yet to send. A client that keeps bytes read before TLS for
-	// afterwards takes it for the server's.
+	// a bind that the client has yet to send; inside TLS, every bind is refused. A client that
+	// keeps what it read before TLS goes on to search.
 	LDAPInjecting
 	// LDAPBuffering: the server itself has that flaw: what the client sends together with its
 	// StartTLS request is carried out inside TLS.
@@ -415,6 +415,8 @@ func (l *ldapSession) bind(m ldapwire.Message) error {
 		}
 	case b.Auth != ldapwire.AuthSimple && (b.Auth != ldapwire.AuthSASL || b.Mechanism != "EXTERNAL"):
 		res.Code = ldapwire.ResultAuthMethodNotSupported
+	case !clear && l.posture == LDAPInjecting:
+		res.Code = ldapwire.ResultInvalidCredentials
 	case !clear && l.posture.controller() && strings.Contains(b.Name, "connsec-probe"):
 		res = adBadCredentials
 	case !clear, l.posture == LDAPStripping, l.posture == LDAPPlaintext, l.posture == LDAPReferring:
