@@ -33,7 +33,7 @@
 //
 // # Traces
 //
-// A look makes six TCP connections to each address of a strict server and eight to the weakest
+// A look makes six TCP connections to each address of a strict server and ten to the weakest
 // (HTTPS: two more; PlainHTTP: one). All but one or two end after the first answer, so servers may log failed handshakes. One GET is
 // sent in clear to the HTTP port or HTTPS port, one over verified TLS; both say User-Agent
 // "connsec", carry no credentials, and follow no redirect.

@@ -153,7 +153,7 @@ const (
 // address that refuses the connection is a fact like another.
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
-// are never completed: five at a strict server, seven at the weakest. Nothing is sent inside TLS. The server may log
+// are never completed: five at a strict server, nine at the weakest. Nothing is sent inside TLS. The server may log
 // failed handshakes.
 func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 	started := e.now()
@@ -329,30 +329,41 @@ func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort) 
 	return o
 }
 
-// offerWeakSuites offers all TLS 1.2 suites below the intermediate profile, worst first. When
-// the server takes one, only the worse ones are offered again: what it accepts besides does
-// not change the verdict.
+// offerWeakSuites offers all TLS 1.2 suites below the intermediate profile, in portions side
+// by side. When the server takes one, only the worse ones of its portion are offered again:
+// what it accepts besides does not change the verdict.
 func (e Endpoint) offerWeakSuites(ctx context.Context, addr netip.AddrPort) Offers {
+	portions := slices.Collect(slices.Chunk(weakSuites(), suitesAtOneTime))
+	parts := make([]Offers, len(portions))
+	var wg sync.WaitGroup
+	for i, portion := range portions {
+		wg.Go(func() { parts[i] = e.offerSuites(ctx, addr, portion) })
+	}
+	wg.Wait()
+	all := Offers{Done: true}
+	for _, part := range parts {
+		all.Accepted = append(all.Accepted, part.Accepted...)
+		all.Done = all.Done && part.Done
+		all.Problem = cmp.Or(all.Problem, part.Problem)
+	}
+	return all
+}
+
+// offerSuites offers the suites until the server refuses what is left.
+func (e Endpoint) offerSuites(ctx context.Context, addr netip.AddrPort, suites []uint16) Offers {
 	var o Offers
-	for portion := range slices.Chunk(weakSuites(), suitesAtOneTime) {
-		for len(portion) > 0 {
-			flight, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS12, Suites: portion})
-			if problem != (Problem{}) {
-				if o.settle(problem); !o.Done {
-					return o
-				}
-				break
-			}
-			grade := gradeOf(flight.Suite)
-			if !slices.Contains(portion, flight.Suite) { // it chose what was not offered; a client would abort
-				break
-			}
-			o.Accepted = append(o.Accepted, Selection{flight.Version, flight.Suite})
-			portion = slices.DeleteFunc(slices.Clone(portion), func(id uint16) bool { return gradeOf(id) <= grade })
+	for len(suites) > 0 {
+		flight, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS12, Suites: suites})
+		if problem != (Problem{}) {
+			o.settle(problem)
+			return o
 		}
-		if len(o.Accepted) > 0 {
-			break // the portions that follow are no worse
+		if !slices.Contains(suites, flight.Suite) { // it chose what was not offered; a client would abort
+			break
 		}
+		o.Accepted = append(o.Accepted, Selection{flight.Version, flight.Suite})
+		grade := gradeOf(flight.Suite)
+		suites = slices.DeleteFunc(slices.Clone(suites), func(id uint16) bool { return gradeOf(id) <= grade })
 	}
 	o.Done = true
 	return o
