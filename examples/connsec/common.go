@@ -199,9 +199,10 @@ func (p *progress) clear() {
 
 // target is one thing to probe.
 type target struct {
-	subject string
-	root    *connsec.Rule // reported as Inconclusive if there are no facts
-	probe   func(context.Context) (connsec.Report, error)
+	subject  string
+	root     *connsec.Rule         // reported as Inconclusive if there are no facts
+	validate func() connsec.Report // what can be said of the setting all the same
+	probe    func(context.Context) (connsec.Report, error)
 }
 
 // probe looks at all targets at once.
@@ -222,9 +223,9 @@ func (c *call) probe(ctx context.Context, targets []target) error {
 			started := time.Now()
 			r, err := t.probe(ctx)
 			if err != nil {
-				r = connsec.Report{Target: t.subject, At: started, Duration: time.Since(started), Findings: []connsec.Finding{{
+				r = connsec.Report{Target: t.subject, At: started, Duration: time.Since(started), Findings: append(t.validate().Findings, connsec.Finding{
 					Rule: t.root, Severity: t.root.Severity, Outcome: connsec.Inconclusive, Subject: t.subject, Detail: oneLine(err),
-				}}}
+				})}
 			}
 			reports[i] = r
 			mu.Lock()

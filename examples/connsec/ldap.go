@@ -47,7 +47,7 @@ func ldapCommand() command {
 				for _, cfg := range configs {
 					cfg.Roots, cfg.Known, cfg.AsOf, cfg.Connect = roots, known, shared.asOf.Time, shared.connect
 					cfg.GlobalCatalog, cfg.OtherPort = *catalog, uint16(min(*other, 65535))
-					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Probe})
+					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Validate, cfg.Probe})
 				}
 				return c.probe(ctx, targets)
 			}

@@ -46,7 +46,7 @@ func sqlCommand() command {
 				if *offline {
 					return c.finish([]connsec.Report{cfg.Validate()})
 				}
-				return c.probe(ctx, []target{{cfg.Subject(), sqlsec.RuleEncryptionNotForced, cfg.Probe}})
+				return c.probe(ctx, []target{{cfg.Subject(), sqlsec.RuleEncryptionNotForced, cfg.Validate, cfg.Probe}})
 			}
 		},
 	}

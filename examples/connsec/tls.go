@@ -31,7 +31,7 @@ func tlsCommand() command {
 						return err
 					}
 					e := tlscheck.Endpoint{Host: host, Port: port, Connect: shared.connect, Roots: roots, Known: known, CRLs: crls, AsOf: shared.asOf.Time}
-					targets = append(targets, target{arg, tlscheck.RuleHandshakeFailed, e.Probe})
+					targets = append(targets, target{arg, tlscheck.RuleHandshakeFailed, e.Validate, e.Probe})
 				}
 				return c.probe(ctx, targets)
 			}
@@ -63,12 +63,12 @@ func httpCommand() command {
 					}
 					if u.Scheme == "http" {
 						p := tlscheck.PlainHTTP{Host: host, Port: port, Path: u.Path, Connect: shared.connect}
-						targets = append(targets, target{"http://" + u.Host, tlscheck.RuleCleartextServed, p.Probe})
+						targets = append(targets, target{"http://" + u.Host, tlscheck.RuleCleartextServed, p.Validate, p.Probe})
 						continue
 					}
 					h := tlscheck.HTTPS{Path: u.Path, Endpoint: tlscheck.Endpoint{
 						Host: host, Port: port, Connect: shared.connect, Roots: roots, Known: known, CRLs: crls, AsOf: shared.asOf.Time}}
-					targets = append(targets, target{u.Host, tlscheck.RuleHandshakeFailed, h.Probe})
+					targets = append(targets, target{u.Host, tlscheck.RuleHandshakeFailed, h.Validate, h.Probe})
 				}
 				return c.probe(ctx, targets)
 			}

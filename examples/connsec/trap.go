@@ -194,6 +194,10 @@ func (c *call) describe(n int, r any, fell []string) {
 			case bool:
 				fmt.Fprintf(c.out, "%s%s\n", indent, name)
 			case []string:
+				if len(x) > 8 && !c.common.verbose {
+					fmt.Fprintf(c.out, "%s%s: %d, the first is %s\n", indent, name, len(x), printable(x[0]))
+					continue
+				}
 				fmt.Fprintf(c.out, "%s%s: %s\n", indent, name, hang(len(indent)+len(name)+2, printable(strings.Join(x, " "))))
 			default:
 				fmt.Fprintf(c.out, "%s%s: %s\n", indent, name, printable(fmt.Sprint(x)))
