@@ -45,8 +45,10 @@ func Start(tb testing.TB, c Cmd) *Process {
 	// A file, not a pipe: no goroutine has to copy, and children may outlive their parent.
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Chroot:    c.Root,
-		Setsid:    true, // and so leads a process group; Postfix's master insists on a session
+		Chroot: c.Root,
+		Setsid: true, // and so leads a process group; Postfix's master insists on a session
+		// Strictly, when the thread ends that started it; but Go's threads stay, unless a
+		// goroutine locks one and ends without unlocking it.
 		Pdeathsig: syscall.SIGTERM,
 	}
 	p := &Process{cmd: cmd, log: log, secrets: c.Secrets}
