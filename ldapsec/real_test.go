@@ -2,8 +2,12 @@ package ldapsec_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -145,17 +149,19 @@ func TestSamba(t *testing.T) {
 	files := ca.MustIssue(t, testca.Leaf{Names: []string{realsrv.SambaHost}}).MustWriteFiles(t, t.TempDir(), "dc")
 	always := []*connsec.Rule{ldapsec.RuleStartTLSOffered, ldapsec.RuleRootDSELeak}
 	tests := []struct {
-		name   string
-		trixie bool
-		mode   realsrv.SambaStrongAuth
-		failed []*connsec.Rule
+		name    string
+		trixie  bool
+		mode    realsrv.SambaStrongAuth
+		failed  []*connsec.Rule
+		ntlm    string // what comes of a bind with channel binding; empty: success
+		unbound string // and without
 	}{
-		{"4.17 yes", false, realsrv.SambaStrongAuthYes, nil},
-		{"4.17 over TLS", false, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}},
-		{"4.17 no", false, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}},
-		{"4.22 yes", true, realsrv.SambaStrongAuthYes, nil},
-		{"4.22 over TLS", true, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}},
-		{"4.22 no", true, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}},
+		{"4.17 yes", false, realsrv.SambaStrongAuthYes, nil, "Sign or Seal are required", "Sign or Seal are required"},
+		{"4.17 over TLS", false, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}, "", ""},
+		{"4.17 no", false, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}, "", ""},
+		{"4.22 yes", true, realsrv.SambaStrongAuthYes, nil, "", "80090346"},
+		{"4.22 over TLS", true, realsrv.SambaStrongAuthSASLOverTLS, []*connsec.Rule{ldapsec.RuleChannelBinding}, "", ""},
+		{"4.22 no", true, realsrv.SambaStrongAuthNo, []*connsec.Rule{ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired, ldapsec.RuleCleartextBindAccepted}, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -171,6 +177,107 @@ func TestSamba(t *testing.T) {
 			t.Logf("probe: %v", time.Since(begin))
 			show(t, report)
 			ruletest.ExpectFailed(t, own(report), append(tt.failed, append(always, ldapsec.RuleAnonymousBind)...)...)
+
+			c.Password = srv.Password
+			search := func(method ldapsec.Method, account string) error {
+				c := c
+				c.Method, c.BindDN = method, account
+				conn, err := c.Dial(deadline(t))
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				res, err := conn.Search(ldap.NewSearchRequest(realsrv.SambaBaseDN, ldap.ScopeWholeSubtree, 0, 0, 0, false, "(sAMAccountName="+srv.User+")", nil, nil))
+				if err == nil {
+					assert.Len(t, res.Entries, 1)
+				}
+				return err
+			}
+			require.NoError(t, search(ldapsec.Simple, srv.User+"@corp.example"))
+			for _, account := range []string{realsrv.SambaDomain + `\` + srv.User, srv.User + "@corp.example"} {
+				if err := search(ldapsec.NTLM, account); tt.ntlm == "" {
+					require.NoError(t, err, account)
+				} else {
+					require.ErrorContains(t, err, tt.ntlm, account)
+				}
+			}
+			c.BindDN = realsrv.SambaDomain + `\` + srv.User
+			for _, wrong := range []bool{false, true} {
+				a, err := c.BindUnbound(deadline(t), wrong)
+				require.NoError(t, err)
+				switch want := tt.unbound; {
+				case wrong && tt.trixie: // 4.22 checks whatever binding it is shown
+					assert.Contains(t, a.Diagnostic, "80090346")
+				case want == "":
+					assert.Zero(t, a.Code, "wrong=%t: %s", wrong, a)
+				default:
+					assert.Contains(t, a.Diagnostic, want)
+				}
+			}
+			c.Password = connsec.NewSecret("not it")
+			err = search(ldapsec.NTLM, c.BindDN)
+			assert.True(t, ldap.IsErrorWithCode(unwrapLDAP(err), ldap.LDAPResultInvalidCredentials), "%v", err)
 		})
+	}
+}
+
+// unwrapLDAP finds the *ldap.Error in a chain; go-ldap's own helpers do not unwrap.
+func unwrapLDAP(err error) error {
+	var e *ldap.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return err
+}
+
+func TestExternalAgainstSlapd(t *testing.T) {
+	realsrv.Need(t, "slapd")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).MustWriteFiles(t, t.TempDir(), "server")
+	srv := realsrv.Slapd{TLS: realsrv.Material(files), Posture: realsrv.SlapdTLS, Extra: "TLSVerifyClient demand"}.Start(t)
+	client := ca.MustIssue(t, testca.Leaf{Names: []string{"app.corp.example"}, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	c := config(ca, srv.LDAP, srv.LDAPS)
+	c.Method, c.ClientCertificates = ldapsec.External, []tls.Certificate{client.TLS()}
+	conn, err := c.Dial(deadline(t))
+	require.NoError(t, err)
+	defer conn.Close()
+	who, err := conn.WhoAmI(nil)
+	require.NoError(t, err)
+	assert.Equal(t, "dn:cn=app.corp.example", who.AuthzID)
+
+	c.ClientCertificates = nil
+	_, err = c.Dial(deadline(t))
+	assert.Error(t, err)
+}
+
+// TestLdapsearchAgreesOnClearBinds asks the question behind the verdict of cleartext binds with
+// an independent client.
+func TestLdapsearchAgreesOnClearBinds(t *testing.T) {
+	program := realsrv.Need(t, "ldapsearch")
+	realsrv.Need(t, "slapd")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).MustWriteFiles(t, t.TempDir(), "server")
+	for posture, want := range map[realsrv.SlapdPosture]struct {
+		status  int
+		outcome connsec.Outcome
+	}{
+		realsrv.SlapdOpen: {0, connsec.Fail}, realsrv.SlapdSimpleBind: {13, connsec.Pass},
+		realsrv.SlapdSSF: {13, connsec.Pass}, realsrv.SlapdTLS: {13, connsec.Pass},
+		realsrv.SlapdNoAnonymous: {0, connsec.Inconclusive}, // it does take good credentials, but nothing tells without them
+	} {
+		srv := realsrv.Slapd{TLS: realsrv.Material(files), Posture: posture}.Start(t)
+		out, err := realsrv.Run(t, realsrv.Cmd{
+			Path: program, Args: []string{"-x", "-D", srv.BindDN, "-w", srv.Password.Reveal(), "-H", srv.PlainURL, "-s", "base", "-b", srv.BaseDN},
+			Secrets: []string{srv.Password.Reveal()},
+		})
+		code := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		assert.Equal(t, want.status, code, "%s", out)
+		o, err := config(ca, srv.LDAP, srv.LDAPS).Observe(deadline(t))
+		require.NoError(t, err)
+		assert.Equal(t, want.outcome, o.Judge().Of(ldapsec.RuleCleartextBindAccepted)[0].Outcome, "posture %d", posture)
 	}
 }
