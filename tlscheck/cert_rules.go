@@ -1,7 +1,6 @@
 package tlscheck
 
 import (
-	"crypto/dsa" //nolint:staticcheck // to name keys that still use it
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -70,14 +69,6 @@ var certChecks = []connsec.Check[ChainObservation]{
 	{Rule: RuleEKUServerAuth, Judge: onLeaf(judgeEKUServerAuth)},
 	{Rule: RuleInternalName, Judge: onLeaf(judgeInternalName)},
 	{Rule: RuleRevoked, Judge: onLeaf(judgeRevoked)},
-}
-
-func certRules() []*connsec.Rule {
-	rules := make([]*connsec.Rule, len(certChecks))
-	for i, c := range certChecks {
-		rules[i] = c.Rule
-	}
-	return rules
 }
 
 func onLeaf(judge func(ChainObservation, *x509.Certificate) connsec.Verdict) func(ChainObservation) connsec.Verdict {
@@ -508,8 +499,6 @@ func keyName(c *x509.Certificate) string {
 		return "ECDSA " + k.Params().Name
 	case ed25519.PublicKey:
 		return "Ed25519"
-	case *dsa.PublicKey:
-		return fmt.Sprintf("DSA %d", k.P.BitLen())
 	default:
 		return c.PublicKeyAlgorithm.String()
 	}
@@ -525,8 +514,9 @@ func weakKey(c *x509.Certificate) string {
 		if k.Params().BitSize < 256 {
 			return "the key " + keyName(c) + " has fewer than 256 bits"
 		}
-	case *dsa.PublicKey:
-		return "the key " + keyName(c) + " is DSA, which no current client accepts"
+	}
+	if c.PublicKeyAlgorithm == x509.DSA {
+		return "the key is DSA, which no current client accepts,"
 	}
 	return ""
 }
