@@ -354,7 +354,10 @@ func (o *object) get(key string) *field {
 	return nil
 }
 
-const maxObjectDepth = 32
+const (
+	maxObjectDepth = 32
+	maxDefinitions = 100 // of one file
+)
 
 // readObject reads an object literal whose opening brace has just been read, to its closing
 // brace. What is not a literal becomes a field without value. ok is false at a premature end.
@@ -564,10 +567,12 @@ func (s *scriptReader) readOverride(custom bool) {
 			path = string(t.data)
 		case t.kind == js.DotToken:
 		case t.kind == js.EqToken:
+			list := &s.overrides
 			if custom {
-				s.customOverrides = append(s.customOverrides, path)
-			} else {
-				s.overrides = append(s.overrides, path)
+				list = &s.customOverrides
+			}
+			if slices.Contains([]string{"xmpcfg", "access", "url", "URL", "accessToken", "circleProjectID", "loginUrl"}, path) && !slices.Contains(*list, path) {
+				*list = append(*list, path)
 			}
 			return
 		default:
@@ -578,6 +583,10 @@ func (s *scriptReader) readOverride(custom bool) {
 }
 
 func (s *scriptReader) define(custom bool, at int, o *object) {
+	if len(s.configs)+len(s.customs) == maxDefinitions {
+		s.unfinished = "it has more definitions than are listed"
+		return
+	}
 	pos := s.lines.position(at)
 	value := func(f *field) (Value, bool) {
 		if f == nil || f.value == nil {

@@ -73,9 +73,10 @@ type collector struct {
 	links      []Link
 	unfinished string // why the rest of the file was not read, if so
 
-	guarded  bool // an integrity hash covers what is being read
-	jsx      bool // scripts may have JSX in them
-	upgrades bool // the page upgrades insecure requests
+	refs     *[]string // if set, receives relative addresses of pages, scripts and styles
+	guarded  bool      // an integrity hash covers what is being read
+	jsx      bool      // scripts may have JSX in them
+	upgrades bool      // the page upgrades insecure requests
 
 	scriptFacts
 	pageFacts
@@ -209,7 +210,11 @@ func upgradeEdits(m mapped, colon, begin int, authority, port string) []edit {
 // no long tokens.
 func shown(t []byte) string {
 	const most, mostSegment = 160, 60
-	if i := bytes.IndexAny(t, "?#\"'<> \t\r\n\\`"); i >= 0 {
+	end := "?#\"'<> \t\r\n\\`"
+	if bytes.Contains(t[:min(len(t), most)], []byte("{{")) {
+		end = "?#<>\r\n" // {{xmp.r['Name']}}
+	}
+	if i := bytes.IndexAny(t, end); i >= 0 {
 		t = t[:i]
 	}
 	if len(t) > 4*most {

@@ -221,6 +221,9 @@ func (r *markupReader) startTag(void bool) {
 	for i := range r.attrs {
 		r.address(&r.attrs[i])
 	}
+	if r.refs != nil && r.page {
+		r.reference()
+	}
 	switch r.tag {
 	case "svg", "math":
 		if !void {
@@ -241,6 +244,24 @@ func (r *markupReader) startTag(void bool) {
 	}
 	if r.page {
 		r.pageTag(void)
+	}
+}
+
+// reference notes what else of the site the page leads to.
+func (r *markupReader) reference() {
+	ref := ""
+	switch r.tag {
+	case "a", "area":
+		ref = r.get("href")
+	case "script", "iframe", "frame":
+		ref = r.get("src")
+	case "link":
+		if strings.EqualFold(r.get("rel"), "stylesheet") || strings.EqualFold(r.get("rel"), "manifest") {
+			ref = r.get("href")
+		}
+	}
+	if ref != "" && len(*r.refs) < maxLinks {
+		*r.refs = append(*r.refs, ref)
 	}
 }
 

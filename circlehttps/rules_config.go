@@ -184,7 +184,7 @@ func judgeReadable(d Definition) connsec.Verdict {
 	case !d.HasToken:
 		return connsec.Failed("xmpcfg has no access.accessToken")
 	}
-	return connsec.Passed("one line of JavaScript defines address and token").With("url", shown([]byte(d.URL.Text)))
+	return connsec.Passed("address and token are plain strings").With("url", shown([]byte(d.URL.Text)))
 }
 
 func (j *judgement) judgeConfigHTTP(d Definition) connsec.Verdict {

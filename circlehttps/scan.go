@@ -294,23 +294,30 @@ func (s Site) readAll(ctx context.Context, files []file) error {
 	return context.Cause(ctx)
 }
 
-// read reads one file. A defect in a lexer costs the file, not the program.
+// read reads one file.
 func (s Site) read(f *file) {
 	if f.problem != "" {
 		return
 	}
+	src, err := s.load(f)
+	if err != nil {
+		f.problem = err.Error()
+		return
+	}
+	f.understand(src, nil)
+}
+
+// understand reads the text of the file, which it may write into and behind. refs, when set,
+// receives the addresses of what the page loads and links to. A defect in a lexer costs the
+// file, not the program.
+func (f *file) understand(src []byte, refs *[]string) {
 	defer func() {
 		if recover() != nil {
 			f.problem = "it could not be understood; please report this as a defect"
 			f.c, f.page, f.config, f.custom, f.library = nil, nil, nil, nil, nil
 		}
 	}()
-	src, err := s.load(f)
-	if err != nil {
-		f.problem = err.Error()
-		return
-	}
-	f.c = &collector{lines: newLines(f.name, src)}
+	f.c = &collector{lines: newLines(f.name, src), refs: refs}
 	if f.problem = unreadableText(src); f.problem != "" {
 		f.c = nil
 		return
@@ -487,32 +494,17 @@ func (s *Scan) has(name string) bool { return s.names[name] }
 
 // relate fills in what only several files together tell.
 func (s *Scan) relate() {
-	library := map[string]int{}
-	for i, l := range s.Libraries {
-		library[l.Source.File] = i
-	}
 	for i := range s.Pages {
 		p := &s.Pages[i]
 		for j := range p.Scripts {
-			sc := &p.Scripts[j]
-			name, ok := resolve(p.File, sc.Src, s.has)
-			if sc.Role != "library" {
+			if sc := &p.Scripts[j]; sc.Role != "library" {
+				_, ok := resolve(p.File, sc.Src, s.has)
 				relative := sc.Src != "" && !strings.HasPrefix(sc.Src, "/") && !strings.Contains(sc.Src, ":")
 				sc.Missing = relative && !ok && !p.Fragment && !p.hasBase
-				continue
 			}
-			if ok {
-				if k, ok := library[name]; ok {
-					s.Libraries[k].Loaded = true
-					if sc.Version == "" {
-						sc.Version = s.Libraries[k].Version
-					}
-					continue
-				}
-			}
-			s.Libraries = append(s.Libraries, Library{sc.Source, sc.Generation, sc.Version, true})
 		}
 	}
+	s.relateLibraries()
 	s.guarded = map[string]bool{}
 	for _, p := range s.Pages {
 		for _, src := range p.integrity {
@@ -525,6 +517,33 @@ func (s *Scan) relate() {
 		c := &s.Customs[i]
 		if n := len(c.Customs); n > 0 && c.Customs[n-1].LoginURL.Stated() {
 			s.loginTarget(c, c.Customs[n-1].LoginURL.Text)
+		}
+	}
+}
+
+// relateLibraries tells which copies of the library pages load, and adds those from elsewhere.
+func (s *Scan) relateLibraries() {
+	library := map[string]int{}
+	for i, l := range s.Libraries {
+		library[l.Source.File] = i
+	}
+	for i := range s.Pages {
+		p := &s.Pages[i]
+		for j := range p.Scripts {
+			sc := &p.Scripts[j]
+			if sc.Role != "library" {
+				continue
+			}
+			if name, ok := resolve(p.File, sc.Src, s.has); ok {
+				if k, ok := library[name]; ok {
+					s.Libraries[k].Loaded = true
+					if sc.Version == "" {
+						sc.Version = s.Libraries[k].Version
+					}
+					continue
+				}
+			}
+			s.Libraries = append(s.Libraries, Library{sc.Source, sc.Generation, sc.Version, true})
 		}
 	}
 }

@@ -66,19 +66,24 @@ func (d *decoder) done(end int) mapped {
 	return mapped{d.text, span{at: append(d.at, int32(d.from.file(end)))}}
 }
 
-// join appends b to a.
+// join appends b to a. A text that was joined or decoded before grows in place, so that many
+// parts cost no more than their length.
 func join(a, b mapped) mapped {
 	if len(a.text) == 0 {
 		return b
 	}
-	at := make([]int32, 0, len(a.text)+len(b.text)+1)
-	for i := range a.text {
-		at = append(at, int32(a.span.file(i)))
+	at := a.span.at
+	if at == nil {
+		at = make([]int32, len(a.text)+1, 2*len(a.text)+len(b.text)+1)
+		for i := range at {
+			at[i] = int32(a.span.file(i))
+		}
 	}
+	at = at[:len(a.text)]
 	for i := range len(b.text) + 1 {
 		at = append(at, int32(b.span.file(i)))
 	}
-	return mapped{slices.Concat(a.text, b.text), span{at: at}}
+	return mapped{append(a.text, b.text...), span{at: at}}
 }
 
 // longestEntity bounds the look-ahead for a character reference; the longest name in the HTML

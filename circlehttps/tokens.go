@@ -1,6 +1,9 @@
 package circlehttps
 
 import (
+	"unicode"
+	"unicode/utf8"
+
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/js"
 )
@@ -85,11 +88,10 @@ func (r *tokens) next() (t token, ok bool) {
 			}
 			r.in.Skip()
 		}
-		if c := r.in.Peek(0); (c == '\'' || c == '"' || c == '`') && r.in.Offset() < r.lone[c] {
-			r.skip(1)
-			continue
+		kind, data, handled := r.around()
+		if !handled {
+			kind, data = r.lx.Next()
 		}
-		kind, data := r.lx.Next()
 		off := r.in.Offset() - len(data)
 		switch kind {
 		case js.WhitespaceToken, js.LineTerminatorToken:
@@ -100,36 +102,25 @@ func (r *tokens) next() (t token, ok bool) {
 			}
 			continue
 		case js.ErrorToken:
-			if len(data) == 0 {
+			switch {
+			case len(data) > 0 && (data[0] == '`' || data[0] == '}'): // a template without end
+				r.lone['`'] = r.in.Len()
+				r.in.Rewind(1 - len(data))
+				r.in.Skip()
+				r.lx = js.NewLexer(r.in) // forget the open template
+			case len(data) == 0 && !handled:
 				if r.in.Err() != nil {
 					return token{}, false
 				}
 				r.in.Skip()
-				continue
-			}
-			switch c := data[0]; c {
-			case '\'', '"':
-				r.lone[c] = off + len(data)
-				r.rewind(len(data))
-			case '`':
-				r.lone[c] = r.in.Len()
-				r.rewind(len(data))
-				r.lx = js.NewLexer(r.in) // forget the open template
-			case '}':
-				r.rewind(len(data))
-				r.lx = js.NewLexer(r.in)
 			}
 			continue
 		case js.DivToken, js.DivEqToken:
-			if off >= r.loneRegexp && !r.inTag && r.regexAllowed() {
-				k, d := r.lx.RegExp()
-				if k == js.RegExpToken {
-					kind, data, off = k, d, r.in.Offset()-len(d)
-				} else {
-					r.loneRegexp = r.in.Offset()
-					r.in.Rewind(1)
+			if !r.inTag && r.regexAllowed() {
+				if n := r.regexp(off); n > 0 {
+					r.in.Rewind(n - len(data))
+					kind, data = js.RegExpToken, r.in.Bytes()[off:off+n:off+n]
 					r.in.Skip()
-					data = data[:1]
 				}
 			}
 		}
@@ -141,15 +132,102 @@ func (r *tokens) next() (t token, ok bool) {
 	}
 }
 
-func (r *tokens) skip(n int) {
-	r.in.Move(n)
+// around reads what the lexer is not to see: strings, numbers and stray bytes. An error of the
+// lexer costs a pass over the whole text, so a text full of errors would take quadratic time.
+// handled is false if the lexer is to read on; an ErrorToken stands for something to skip.
+func (r *tokens) around() (kind js.TokenType, data []byte, handled bool) {
+	c := r.in.Peek(0)
+	switch {
+	case c == '\'' || c == '"':
+		if r.in.Offset() >= r.lone[c] {
+			if n := r.quoted(c); n > 0 {
+				r.in.Move(n)
+				return js.StringToken, r.in.Shift(), true
+			}
+		}
+	case c == '`':
+		if r.in.Offset() >= r.lone[c] {
+			return 0, nil, false
+		}
+	case isDigit(c), c == '.' && isDigit(r.in.Peek(1)):
+		r.in.Move(1)
+		for c = r.in.Peek(0); isAlnum(c) || c == '.' || c == '_'; c = r.in.Peek(0) {
+			r.in.Move(1)
+		}
+		return js.DecimalToken, r.in.Shift(), true
+	case c == '#':
+		if c = r.in.Peek(1); isAlnum(c) && !isDigit(c) || c == '_' || c == '$' {
+			return 0, nil, false
+		}
+	case c == '\\', c == '@', c == 0x7f, c < ' ' && (c < '\t' || c > '\r') && r.in.Err() == nil, c >= 0x80 && c < 0xc0:
+	case c >= 0xc0:
+		b, at := r.in.Bytes(), r.in.Offset()
+		ch, n := utf8.DecodeRune(b[at:min(at+utf8.UTFMax, len(b))])
+		if ch != utf8.RuneError && (unicode.IsLetter(ch) || unicode.IsSpace(ch) || ch == 0xfeff || ch == 0x2028 || ch == 0x2029) {
+			return 0, nil, false
+		}
+		r.in.Move(n)
+		r.in.Skip()
+		return js.ErrorToken, nil, true
+	default:
+		return 0, nil, false
+	}
+	r.in.Move(1)
 	r.in.Skip()
+	return js.ErrorToken, nil, true
 }
 
-// rewind steps back to the second byte of a token of n bytes that has just been read.
-func (r *tokens) rewind(n int) {
-	r.in.Rewind(1 - n)
-	r.in.Skip()
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// quoted returns the length of the string literal that begins here, or 0 if the line ends
+// first, which it notes.
+func (r *tokens) quoted(q byte) int {
+	b, at := r.in.Bytes(), r.in.Offset()
+	for i := at + 1; i < len(b); i++ {
+		switch b[i] {
+		case q:
+			return i + 1 - at
+		case '\\':
+			if i++; i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' {
+				i++
+			}
+		case '\n', '\r':
+			r.lone[q] = i
+			return 0
+		}
+	}
+	r.lone[q] = len(b)
+	return 0
+}
+
+// regexp returns the length of the regular expression that begins at off, or 0 if the line
+// ends first, which it notes.
+func (r *tokens) regexp(off int) int {
+	if off < r.loneRegexp {
+		return 0
+	}
+	b, class := r.in.Bytes(), false
+	for i := off + 1; i < len(b); i++ {
+		switch b[i] {
+		case '/':
+			if !class {
+				for i++; i < len(b) && isAlnum(b[i]); i++ { // flags
+				}
+				return i - off
+			}
+		case '[':
+			class = true
+		case ']':
+			class = false
+		case '\\':
+			i++
+		case '\n', '\r':
+			r.loneRegexp = i
+			return 0
+		}
+	}
+	r.loneRegexp = len(b)
+	return 0
 }
 
 // track keeps the stack of open brackets. It runs before t becomes prev[0].

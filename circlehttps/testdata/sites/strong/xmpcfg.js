@@ -1,0 +1,1 @@
+var xmpcfg = {access: { accessToken: '20000001-0000-4000-8000-abc000000001_20000002-0000-4000-8000-abc000000002_0123456789abcdef0123456789abcdef', url: 'https://marketing.example.com/XMPieXMPL_REST_API', circleProjectID:'20000002-0000-4000-8000-abc000000002', circleProjectName: 'Spring 2026' }};

@@ -1,0 +1,3 @@
+var xmpcustom = {
+	loginUrl: 'https://www.example.com/spring/login.html'
+}

@@ -1,0 +1,2 @@
+'use strict';
+var old = 1;

@@ -1,0 +1,1 @@
+var xmpcfg = {access: { accessToken: 'x', url: 'http://a.example/XMPieXMPL_REST_API' };

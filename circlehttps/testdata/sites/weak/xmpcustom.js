@@ -1,0 +1,3 @@
+var xmpcustom = {
+	loginUrl: 'http://brand.example/AUTUMN/Enroll'
+}
