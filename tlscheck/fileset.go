@@ -68,9 +68,12 @@ func OpenDir(dir string) (FileSet, error) {
 		if slices.Contains(set.paths(), path) {
 			return set, nil
 		}
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && len(paths) < maxFiles {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			paths = append(paths, path)
 		}
+	}
+	if len(paths) > maxFiles {
+		return FileSet{}, fmt.Errorf("tlscheck: %s: there are more than %d files, and none has a name that is known; name the files of the set", dir, maxFiles)
 	}
 	set, err = sortFiles(paths, true)
 	if err != nil {

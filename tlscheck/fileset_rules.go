@@ -67,7 +67,7 @@ func (o FilesObservation) files() []*File {
 func (o FilesObservation) holders() []*File {
 	var out []*File
 	for _, f := range []*File{o.CER, o.PFX} {
-		if f != nil && f.Chain != nil && len(f.Chain.Certs) > 0 {
+		if f != nil && showsLeaf(f) {
 			out = append(out, f)
 		}
 	}
@@ -79,7 +79,23 @@ func (f *File) leaf() *x509.Certificate { return f.Chain.Certs[0] }
 // guardsNothing: it was opened, and there is no key.
 func (f *File) guardsNothing() bool { return f.Password.Opened && f.Key == nil && f.Chain != nil }
 
-func (f *File) name() string { return filepath.Base(f.Path) }
+func (f *File) name() string { return printable(filepath.Base(f.Path)) }
+
+// unread returns the files that are there, should hold something (a key, a certificate), and
+// did not show it: a verdict on the others alone would say more than is known.
+func (o FilesObservation) unread(files []*File, shows func(*File) bool) []string {
+	var out []string
+	for _, f := range files {
+		if f != nil && f.Problem.Kind != "" && f.Problem.Kind != FileMissing && !shows(f) {
+			out = append(out, f.name()+": "+f.Problem.Text)
+		}
+	}
+	return out
+}
+
+func showsKey(f *File) bool { return f.Key != nil && len(f.Key.PublicKey) > 0 }
+
+func showsLeaf(f *File) bool { return f.Chain != nil && len(f.Chain.Certs) > 0 }
 
 // RuleFilesMissing: a set is complete or it is none.
 var RuleFilesMissing = &connsec.Rule{
@@ -150,13 +166,9 @@ var RuleFilesKeyMismatch = &connsec.Rule{
 }
 
 func judgeFilesKeyMismatch(o FilesObservation) connsec.Verdict {
-	var compared, bad, unsure []string
+	var compared, bad []string
 	for _, k := range o.files() {
-		if k.Key == nil {
-			continue
-		}
-		if len(k.Key.PublicKey) == 0 {
-			unsure = append(unsure, k.name()+": "+k.Problem.Text)
+		if !showsKey(k) {
 			continue
 		}
 		for _, c := range o.holders() {
@@ -170,11 +182,12 @@ func judgeFilesKeyMismatch(o FilesObservation) connsec.Verdict {
 			}
 		}
 	}
+	unsure := append(o.unread([]*File{o.PFX, o.KEY}, showsKey), o.unread([]*File{o.CER}, showsLeaf)...)
 	switch {
 	case len(bad) > 0:
 		return connsec.Failed("%s", strings.Join(bad, "; "))
 	case len(unsure) > 0:
-		return connsec.Unknown("not all keys could be compared: %s", strings.Join(unsure, "; "))
+		return connsec.Unknown("not everything could be compared: %s", strings.Join(unsure, "; "))
 	case len(compared) == 0:
 		return connsec.Unknown("there is no readable certificate with a readable key to compare")
 	}
@@ -228,11 +241,14 @@ var RuleFilesChainMissing = &connsec.Rule{
 
 func judgeFilesChainMissing(o FilesObservation) connsec.Verdict {
 	var good, bad, unsure []string
+	unread := o.unread([]*File{o.PFX, o.CER}, showsLeaf)
 	for _, f := range o.holders() {
 		switch top := f.Chain.topOfChain(); {
 		case signedByItself(f.leaf()):
-		case len(f.Chain.Paths) > 0, signedByItself(top):
+		case f.Chain.reachesRoot(), signedByItself(top):
 			good = append(good, f.name())
+		case len(f.Chain.Paths) > 0: // the system's verifier found the rest elsewhere
+			bad = append(bad, fmt.Sprintf("%s lacks %s", f.name(), subjects(missing(f.Chain.Paths[0], f.Chain.Certs))))
 		case len(f.Chain.Missing) > 0:
 			bad = append(bad, fmt.Sprintf("%s lacks %s", f.name(), subjects(f.Chain.Missing)))
 		case o.issuerOf(f) != nil:
@@ -248,12 +264,25 @@ func judgeFilesChainMissing(o FilesObservation) connsec.Verdict {
 		return connsec.Failed("%s", strings.Join(bad, "; "))
 	case len(unsure) > 0:
 		return connsec.Unknown("%s, which is neither there nor a trusted root: give the CA's certificate to tell", strings.Join(unsure, "; "))
+	case len(unread) > 0:
+		return connsec.Unknown("not every chain could be seen: %s", strings.Join(unread, "; "))
 	case len(good) > 0:
 		return connsec.Passed("%s: the chain is complete", strings.Join(good, ", "))
 	case len(o.holders()) > 0:
 		return connsec.Skipped("a certificate that is signed with its own key has no chain")
 	}
 	return connsec.Unknown("no certificate could be read")
+}
+
+// reachesRoot: with nothing but the certificates at hand. On Windows and macOS the system's
+// verifier looks for intermediates elsewhere, too.
+func (o *ChainObservation) reachesRoot() bool {
+	for _, path := range o.Paths {
+		if len(missing(path, o.Certs)) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // issuerOf looks for the missing issuer, if it is no root, in the other files.
@@ -411,8 +440,8 @@ func judgeKeyExposed(o FilesObservation) connsec.Verdict {
 		case len(e.To) > 0:
 			bad = append(bad, fmt.Sprintf("%s has rights for %s", f.name(), strings.Join(e.To, " and ")))
 			evidence[f.name()] = e.Mode
-			if e.Wide && (f.Key == nil || f.Key.Encryption == "") {
-				severity = connsec.High // in clear, and for everybody
+			if e.Wide && (f.Key == nil || f.Key.Encryption == "" || f.Password.Guess != "") {
+				severity = connsec.High // in clear or as good as that, and for everybody
 			}
 		default:
 			good = append(good, f.name())
@@ -425,7 +454,7 @@ func judgeKeyExposed(o FilesObservation) connsec.Verdict {
 	case len(unsure) > 0:
 		return connsec.Unknown("the permissions of %s could not be read", strings.Join(unsure, " and "))
 	case len(good) > 0:
-		return connsec.Passed("no group of everybody may read %s", strings.Join(good, " or "))
+		return connsec.Passed("nobody at large has rights on %s", strings.Join(good, " and "))
 	default:
 		return connsec.Unknown("there is no file with a key")
 	}

@@ -152,11 +152,11 @@ func TestFileRules(t *testing.T) {
 			s.Password = connsec.NewSecret("central1234")
 		}, rules(tlscheck.RulePFXWeakPassword), nil},
 		"wrong password": {func(_ *testing.T, s *tlscheck.FileSet) { s.Password = connsec.NewSecret("kN3vT8xQ2mW7bR5zLp") },
-			rules(tlscheck.RuleFilesUnreadable), rules(tlscheck.RulePFXWeakPassword, tlscheck.RuleFilesDiffer)},
+			rules(tlscheck.RuleFilesUnreadable), rules(tlscheck.RulePFXWeakPassword, tlscheck.RuleFilesDiffer, tlscheck.RuleFilesKeyMismatch, tlscheck.RuleFilesChainMissing)},
 		"wrong password, but an obvious one opens it": {func(t *testing.T, s *tlscheck.FileSet) { writePFX(t, s.PFX, pkcs12.Modern2023, good, "1234") },
 			rules(tlscheck.RuleFilesUnreadable, tlscheck.RulePFXWeakPassword), nil},
 		"password not given": {func(_ *testing.T, s *tlscheck.FileSet) { s.Password = connsec.Secret{} },
-			nil, rules(tlscheck.RuleFilesUnreadable, tlscheck.RulePFXWeakPassword, tlscheck.RuleFilesDiffer)},
+			nil, rules(tlscheck.RuleFilesUnreadable, tlscheck.RulePFXWeakPassword, tlscheck.RuleFilesDiffer, tlscheck.RuleFilesKeyMismatch, tlscheck.RuleFilesChainMissing)},
 		"undecided password": {func(t *testing.T, s *tlscheck.FileSet) {
 			writePFX(t, s.PFX, pkcs12.Modern2023, good, "sunshine-butterfly")
 			s.Password = connsec.NewSecret("sunshine-butterfly")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ruletest"
@@ -26,8 +27,8 @@ func TestKeyPermissions(t *testing.T) {
 		severity connsec.Severity
 		detail   string
 	}{
-		{0o600, 0o600, connsec.Pass, connsec.High, "no group of everybody may read server.pfx or server.key"},
-		{0o400, 0o400, connsec.Pass, connsec.High, "no group of everybody may read server.pfx or server.key"},
+		{0o600, 0o600, connsec.Pass, connsec.High, "nobody at large has rights on server.pfx and server.key"},
+		{0o400, 0o400, connsec.Pass, connsec.High, "nobody at large has rights on server.pfx and server.key"},
 		{0o600, 0o644, connsec.Fail, connsec.High, "server.key has rights for everybody on this machine and the file's group"},
 		{0o600, 0o640, connsec.Fail, connsec.Medium, "server.key has rights for the file's group"},
 		{0o600, 0o604, connsec.Fail, connsec.High, "server.key has rights for everybody on this machine"},
@@ -44,6 +45,16 @@ func TestKeyPermissions(t *testing.T) {
 		assert.Equal(t, tt.severity, f.Severity, "%o %o", tt.pfx, tt.key)
 		assert.Equal(t, tt.detail, f.Detail)
 	}
+}
+
+// A password that everybody tries first protects nothing.
+func TestAnExposedPFXWithAGuessedPassword(t *testing.T) {
+	ca := filesCA(t)
+	good := ca.MustIssue(t, testca.Leaf{Names: []string{serverName}})
+	set := writeSet(t, ca, good)
+	writePFX(t, set.PFX, pkcs12.Modern2023, good, "1234")
+	require.NoError(t, os.Chmod(set.PFX, 0o644))
+	assert.Equal(t, connsec.High, probeSet(t, set).Of(tlscheck.RuleKeyExposed)[0].Severity)
 }
 
 // A certificate file is public, unless a key is in it.
