@@ -25,8 +25,11 @@ type Deployment struct {
 	HTTPS []HTTPS  `yaml:"https"`
 	HTTP  []HTTP   `yaml:"http"`
 
-	LDAP    []LDAP   `yaml:"ldap"`
-	SQL     []SQL    `yaml:"sql"`
+	LDAP []LDAP `yaml:"ldap"`
+	SQL  []SQL  `yaml:"sql"`
+
+	Certificates []Certificates `yaml:"certificates"`
+
 	Waivers []Waiver `yaml:"waivers"`
 
 	dir string // what paths are relative to
@@ -178,9 +181,9 @@ func readBounded(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// readSecret reads a secret from a file: its text without the line break at the end. A file
+// ReadSecret reads a secret from a file: its text without the line break at the end. A file
 // that others may read is none of this function's business; the checks of files say that.
-func readSecret(path string) (connsec.Secret, error) {
+func ReadSecret(path string) (connsec.Secret, error) {
 	const most = 64 << 10
 	data, err := readBounded(path, most)
 	if err != nil {

@@ -68,6 +68,7 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.HTTP)
 	out = appendItems(out, d.LDAP)
 	out = appendItems(out, d.SQL)
+	out = appendItems(out, d.Certificates)
 	return out
 }
 

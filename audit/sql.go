@@ -36,7 +36,7 @@ func (s SQL) config(d *Deployment) (sqlsec.Config, error) {
 	case s.Host != "":
 		return sqlsec.Config{Host: s.Host, Instance: s.Instance, Port: s.Port}, nil
 	case s.DSNFile != "":
-		secret, err := readSecret(d.path(s.DSNFile))
+		secret, err := ReadSecret(d.path(s.DSNFile))
 		if err != nil {
 			return sqlsec.Config{}, err
 		}

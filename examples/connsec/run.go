@@ -47,6 +47,7 @@ func commands() []command {
 		ldapCommand(),
 		sqlCommand(),
 		trapCommand(),
+		certCommand(),
 		nameCommand(),
 		rulesCommand(),
 	}
