@@ -1,0 +1,278 @@
+package radiussec
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ccojocar/zxcvbn-go"
+	"github.com/ccojocar/zxcvbn-go/frequency"
+	"github.com/connsec/connsec"
+)
+
+const (
+	// secretBits is the strength of a new secret. draft-ietf-radext-deprecate-radius asks for
+	// 128; 160 fill whole base32 digits.
+	secretBits = 160
+	// secretGroup is the number of digits between hyphens, for people who compare two screens.
+	secretGroup = 8
+)
+
+// NewSecret makes a shared secret of 160 random bits, as 32 base32 digits in groups of eight,
+// "abcdefgh-ijklmnop-qrstuvwx-yz234567". It has no character that FreeRADIUS, NPS, radsecproxy
+// or a shell treats specially, and fits servers that take no more than 48 octets.
+//
+// It panics only if the operating system has no randomness, as crypto/rand does.
+func NewSecret() connsec.Secret {
+	s, err := newSecret(rand.Reader)
+	if err != nil {
+		panic("radiussec: no randomness")
+	}
+	return s
+}
+
+func newSecret(random io.Reader) (connsec.Secret, error) {
+	raw := make([]byte, secretBits/8)
+	if _, err := io.ReadFull(random, raw); err != nil {
+		return connsec.Secret{}, fmt.Errorf("radiussec: no randomness: %w", err)
+	}
+	digits := strings.ToLower(base32.StdEncoding.EncodeToString(raw))
+	var groups []string
+	for part := range slices.Chunk([]byte(digits), secretGroup) {
+		groups = append(groups, string(part))
+	}
+	return connsec.NewSecret(strings.Join(groups, "-")), nil
+}
+
+// Step is one step of a change of secret.
+type Step struct {
+	Where string `json:"where"` // "server", "client" or "both"
+	Do    string `json:"do"`
+	Why   string `json:"why"`
+}
+
+// RolloverPlan is how a shared secret is replaced without an outage. RADIUS has no way to
+// accept two secrets for one client address, so the overlap is made with a second server entry.
+func RolloverPlan() []Step {
+	return []Step{
+		{"both", "Make a new secret for this one pair of client and server; keep it in a password store, not in mail.", "A secret that was used elsewhere is known elsewhere."},
+		{"server", "Put the new secret on the standby server, for this client's address; leave the old one on the active server.", "A server knows one secret per client address: two servers are what makes an overlap."},
+		{"client", "Give the client the new secret for the standby server, and let it use that one first.", "If it fails, the client falls back to the server with the old secret, and nobody notices."},
+		{"both", "Probe the standby server with the new secret, then watch its log for accepted logins and for wrong secrets.", "A wrong secret looks like silence to the client."},
+		{"server", "Put the new secret on the other server, made separately, and on the client's entry for it.", "Now both pairs have secrets of their own."},
+		{"both", "Retire the old secret: delete it from backups of the configuration and from other clients that had it.", "An old capture can still be attacked with it; passwords that were sent under it count as seen."},
+	}
+}
+
+// maxEstimated is how much of a secret is estimated. zxcvbn takes 0.1 s for 256 characters, and
+// 64 good ones are enough.
+const maxEstimated = 64
+
+// Strength thresholds in bits.
+const (
+	crackable = 64  // below: within reach of one rented GPU machine, 64·10⁹ MD5/s
+	adequate  = 128 // draft-ietf-radext-deprecate-radius, "at least 128 bits of entropy"
+)
+
+// defaultList are secrets that products ship with, vendors print in examples, or everybody
+// types. They are compared without case, hyphens, underscores and spaces.
+const defaultList = `testing123 testing1234 testing testing12 test test123 secret secret1 secret123 mysecret mysecretkey
+radius radius1 radius123 radiussecret radiuskey radsec radpass password passw0rd p@ssw0rd cisco cisco123 ciscosecret
+sharedsecret shared shared_secret sharedkey key admin admin123 changeme changeit whatever secretkey example default
+aruba aruba123 mikrotik ubnt fortinet ruckus meraki juniper radius/dtls supersecret verysecret topsecret letmein
+12345678 123456789 1234567890 0123456789 123456 qwerty abc123 nps npssecret freeradius myq myqradius radiusmyq`
+
+var isDefault = sync.OnceValue(func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(defaultList) {
+		m[plain(w)] = true
+	}
+	return m
+})
+
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == ' ' {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, s)
+}
+
+// contextWords cuts what is known about a setting into the words that a guesser would try.
+func contextWords(known []string) []string {
+	var words []string
+	for _, k := range known {
+		k = strings.ToLower(oneLine(k))
+		for _, w := range append([]string{k}, strings.FieldsFunc(k, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })...) {
+			if len(w) >= 3 && !slices.Contains(words, w) && len(words) < 64 {
+				words = append(words, w)
+			}
+		}
+	}
+	return words
+}
+
+// strength is what guessing a secret costs.
+type strength struct {
+	known bool    // a default or published secret
+	bits  float64 // estimate; at least, or at most, where the verdict does not need more
+	exact bool
+}
+
+// estimate says how strong a secret is, with words of its surroundings. Bounds that settle the
+// verdict are enough: the estimator proper takes milliseconds, and inventories have thousands
+// of secrets.
+func estimate(secret string, words []string) strength {
+	if isDefault()[plain(secret)] {
+		return strength{known: true}
+	}
+	if len(secret) > maxEstimated {
+		secret = strings.ToValidUTF8(secret[:maxEstimated], "")
+	}
+	most := float64(utf8.RuneCountInString(secret)) * math.Log2(alphabet(secret))
+	if most < crackable {
+		// An upper bound that fails already. The estimate is finer but decides nothing.
+		return strength{bits: most}
+	}
+	if least := unexplained(secret, words); least >= adequate {
+		return strength{bits: least}
+	}
+	return strength{bits: zxcvbn.PasswordStrength(secret, words).Entropy, exact: true}
+}
+
+// alphabet is the number of characters that a guesser of random strings of this kind tries per
+// place.
+func alphabet(s string) float64 {
+	var lower, upper, digit, other, wide bool
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z':
+			lower = true
+		case r >= 'A' && r <= 'Z':
+			upper = true
+		case r >= '0' && r <= '9':
+			digit = true
+		case r < utf8.RuneSelf:
+			other = true
+		default:
+			wide = true
+		}
+	}
+	n := 1.0
+	for _, class := range []struct {
+		used bool
+		size float64
+	}{{lower, 26}, {upper, 26}, {digit, 10}, {other, 33}, {wide, 100}} {
+		if class.used {
+			n += class.size
+		}
+	}
+	return n
+}
+
+// listed are the words of all frequency lists from four letters on.
+var listed = sync.OnceValue(func() map[string]struct{} {
+	m := map[string]struct{}{}
+	for _, list := range frequency.Lists {
+		for _, w := range list.List {
+			if len(w) >= 4 && len(w) <= longestListed {
+				m[w] = struct{}{}
+			}
+		}
+	}
+	return m
+})
+
+const longestListed = 12
+
+// unexplained is a lower bound of the strength: the bits of those characters that are in no
+// word, run, repetition or date. Characters count by the number of different ones in the
+// secret, which is less than any alphabet they could be from.
+func unexplained(secret string, words []string) float64 {
+	s := []byte(strings.ToLower(secret))
+	deleeted := []byte(leet.Replace(string(s)))
+	explained := make([]bool, len(s))
+	mark := func(from, to int) {
+		for i := from; i < to; i++ {
+			explained[i] = true
+		}
+	}
+	reversed := slices.Clone(deleeted)
+	slices.Reverse(reversed)
+	for _, form := range []struct {
+		text []byte
+		back bool
+	}{{s, false}, {deleeted, false}, {reversed, true}} {
+		for i := range form.text {
+			for n := 4; n <= longestListed && i+n <= len(form.text); n++ {
+				if _, ok := listed()[string(form.text[i:i+n])]; ok {
+					if form.back {
+						mark(len(s)-i-n, len(s)-i)
+					} else {
+						mark(i, i+n)
+					}
+				}
+			}
+		}
+	}
+	for _, w := range words {
+		for _, text := range [][]byte{s, deleeted} {
+			for from := 0; ; {
+				i := strings.Index(string(text[from:]), w)
+				if i < 0 {
+					break
+				}
+				mark(from+i, from+i+len(w))
+				from += i + 1
+			}
+		}
+	}
+	for i := 0; i+2 < len(s); i++ {
+		step := int(s[i+1]) - int(s[i])
+		if step >= -1 && step <= 1 && int(s[i+2])-int(s[i+1]) == step { // abc, 321, aaa
+			mark(i, i+3)
+		}
+		for _, row := range keyboard {
+			if strings.Contains(row, string(s[i:i+3])) {
+				mark(i, i+3)
+			}
+		}
+	}
+	// What was there before adds nothing: "xk3xk3xk3".
+	for i := 0; i+4 <= len(s); i++ {
+		for j := i + 1; j+4 <= len(s); j++ {
+			if string(s[i:i+4]) == string(s[j:j+4]) {
+				mark(j, j+4)
+			}
+		}
+	}
+	for i := 0; i+4 <= len(s); i++ { // a year
+		if y := string(s[i : i+4]); (strings.HasPrefix(y, "19") || strings.HasPrefix(y, "20")) && isDigit(y[2]) && isDigit(y[3]) {
+			mark(i, i+4)
+		}
+	}
+	distinct := map[byte]bool{}
+	left := 0
+	for i, e := range explained {
+		distinct[s[i]] = true
+		if !e {
+			left++
+		}
+	}
+	return float64(left) * math.Log2(float64(max(1, len(distinct))))
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
+var (
+	leet     = strings.NewReplacer("4", "a", "@", "a", "8", "b", "3", "e", "6", "g", "1", "l", "!", "i", "0", "o", "5", "s", "$", "s", "7", "t", "+", "t", "2", "z")
+	keyboard = []string{"qwertzuiop", "qwertyuiop", "asdfghjkl", "yxcvbnm", "zxcvbnm", "azertyuiop", "poiuytrewq", "poiuztrewq", "lkjhgfdsa", "mnbvcxz", "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "1234567890", "0987654321", "!@#$%^&*()"}
+)
