@@ -140,8 +140,8 @@ func (m Migration) withDefaults() (Migration, error) {
 		return m, errors.New("securl: the sample cannot be negative")
 	}
 	m.Sample = min(m.Sample, m.BatchSize)
-	if utf8.RuneCountInString(m.BackupTaken) > 400 {
-		return m, errors.New("securl: the note on the backup is longer than 400 characters")
+	if utf8.RuneCountInString(m.BackupTaken) > 400 || !utf8.ValidString(m.BackupTaken) || strings.ContainsFunc(m.BackupTaken, unicode.IsControl) {
+		return m, errors.New("securl: the note on the backup must be one line of at most 400 characters")
 	}
 	if m.Now == nil {
 		m.Now = time.Now

@@ -459,6 +459,8 @@ func TestMigrateConfigErrors(t *testing.T) {
 		{"temporary", func(m *securl.Migration) { m.Table = "#t" }, "securl: the table cannot be a temporary table"},
 		{"same names", func(m *securl.Migration) { m.CopyTable = "recipients" }, `securl: table, progress table and copy table need different names, not "Recipients" twice`},
 		{"large batch", func(m *securl.Migration) { m.BatchSize = 651 }, "securl: a batch of 651 rows is not possible: use 1 to 650"},
+		{"note of two lines", func(m *securl.Migration) { m.BackupTaken = "x\nGO" }, "securl: the note on the backup must be one line of at most 400 characters"},
+		{"negative sample", func(m *securl.Migration) { m.Sample = -1 }, "securl: the sample cannot be negative"},
 		{"no database", func(m *securl.Migration) { m.DB = nil }, "securl: the migration has no database"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -360,7 +360,8 @@ func (r *run) write(ctx context.Context, tx *sql.Tx, rows []storedRow, ours map[
 				return fmt.Errorf("%w (row with key %s)", err, row.key)
 			}
 			ours[row.key.v] = r.wide(hash)
-			args = append(args, row.key.arg(), row.raw.V, string(hash))
+			// An empty value that came as a nil slice would go back as NULL.
+			args = append(args, row.key.arg(), append([]byte{}, row.raw.V...), string(hash))
 		}
 		if _, err := tx.ExecContext(ctx, r.s.update(len(part)), args...); err != nil {
 			return fmt.Errorf("securl: writing hashes: %w", err)

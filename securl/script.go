@@ -1,6 +1,7 @@
 package securl
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -23,6 +24,11 @@ func (p Plan) Script() (string, error) {
 		return "", fmt.Errorf("securl: SQL Server can only hash in the collation of the database (%s), not in %s", p.DatabaseCollation, p.Collation)
 	}
 	s := newStatements(m, p.keys)
+	for _, name := range []string{s.table, s.copyTo, s.progress, s.column, s.key, m.BackupTaken} {
+		if strings.Contains(name, "$(") {
+			return "", errors.New("securl: a name or the note on the backup holds \"$(\", which sqlcmd would replace: use Run instead")
+		}
+	}
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -70,7 +76,9 @@ func (p Plan) Script() (string, error) {
 	line("  BEGIN ROLLBACK TRANSACTION; RAISERROR(N'The column was migrated before: nothing was changed.', 16, 1); BREAK; END;")
 	line("  SELECT @upto = NULL, @rows = 0;")
 	line("  SELECT TOP (1) @upto = x.k, @rows = x.n FROM (SELECT TOP (%d) t.%s AS k, ROW_NUMBER() OVER (ORDER BY t.%s) AS n", m.BatchSize, s.key, s.key)
-	line("    FROM %s AS t WHERE @last IS NULL OR t.%s > @last ORDER BY t.%s) AS x ORDER BY x.n DESC;", s.table, s.key, s.key)
+	line("    FROM %s AS t WHERE @last IS NULL OR t.%s > @last ORDER BY t.%s) AS x ORDER BY x.n DESC", s.table, s.key, s.key)
+	// With the values known, the server seeks to the key instead of reading from the beginning.
+	line("    OPTION (RECOMPILE);")
 	line("  IF @upto IS NULL")
 	line("  BEGIN")
 	line("    UPDATE %s SET State = 'done', Batch = Batch + 1, Changed = GETUTCDATE();", s.progress)
@@ -79,7 +87,8 @@ func (p Plan) Script() (string, error) {
 	line("  UPDATE t SET %s = CAST(N'' AS xml).value('xs:base64Binary(xs:hexBinary(sql:column(\"d.h\")))', 'varchar(%d)')", s.column, HashLength)
 	line("    FROM %s AS t CROSS APPLY (SELECT HASHBYTES('MD5', CAST(t.%s COLLATE DATABASE_DEFAULT AS varchar(%d))) AS h) AS d", s.table, s.column, MaxBytes)
 	line("    WHERE (@last IS NULL OR t.%s > @last) AND t.%s <= @upto AND t.%s IS NOT NULL", s.key, s.key, s.column)
-	line("    AND NOT (%s);", s.hashed())
+	line("    AND NOT (%s)", s.hashed())
+	line("    OPTION (RECOMPILE);")
 	line("  SET @hashed = @@ROWCOUNT;")
 	line("  UPDATE %s SET LastKey = @upto, RowsSeen = RowsSeen + @rows, RowsHashed = RowsHashed + @hashed,", s.progress)
 	line("    Batch = Batch + 1, Changed = GETUTCDATE();")
