@@ -373,7 +373,7 @@ func (l *sqlLink) answer(asked tdswire.Prelogin, e tdswire.Encryption) error {
 		}
 		r.Answered = e.String()
 	})
-	response := tdswire.Prelogin{Version: &l.version, Encryption: &e}
+	response := tdswire.Prelogin{Version: &l.version, Encryption: &e, Answer: true}
 	if asked.FedAuth != nil {
 		zero := byte(0)
 		response.FedAuth = &zero

@@ -42,7 +42,7 @@ func goClient(t testing.TB, s *trap.SQL, params string, verify bool) *sql.DB {
 	_, port := hostPort(t, s.Addr())
 	cfg, err := msdsn.Parse(fmt.Sprintf("sqlserver://app:pa55word-%d@127.0.0.1:%d?hostnameincertificate=localhost&dial+timeout=5&connection+timeout=5%s", port, port, params))
 	require.NoError(t, err)
-	if verify {
+	if verify && cfg.TLSConfig != nil { // nil with encrypt=disable
 		cfg.TLSConfig.RootCAs = s.Roots()
 	}
 	cfg.DisableRetry = true

@@ -68,6 +68,8 @@ type Prelogin struct {
 	MARS       bool
 	FedAuth    *byte
 	Nonce      []byte
+	// Answer makes Marshal leave the thread's number empty, as servers do and nmap insists.
+	Answer bool
 }
 
 // Marshal returns the message. The order of options is that of their numbers.
@@ -88,9 +90,13 @@ func (p Prelogin) Marshal() []byte {
 	if p.MARS {
 		mars = 1
 	}
+	thread := []byte{0, 0, 0, 0}
+	if p.Answer {
+		thread = nil
+	}
 	options = append(options,
 		option{optInstance, append(append([]byte{}, p.Instance...), 0)},
-		option{optThreadID, []byte{0, 0, 0, 0}},
+		option{optThreadID, thread},
 		option{optMARS, []byte{mars}})
 	if p.FedAuth != nil {
 		options = append(options, option{optFedAuth, []byte{*p.FedAuth}})

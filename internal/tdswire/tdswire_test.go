@@ -45,6 +45,15 @@ func TestTheExamplesOfTheSpecification(t *testing.T) {
 	p, err = tdswire.ParsePrelogin(message)
 	require.NoError(t, err)
 	assert.Equal(t, tdswire.EncryptOn, *p.Encryption)
+	p.Answer = true
+	assert.Equal(t, specAnswer[8:], p.Marshal())
+
+	// The same answer as a SQL Server 2012 SP1 gave it.
+	real := append(bytes.Clone(specAnswer[:34]), 0x0b, 0x00, 0x0b, 0xb8, 0x00, 0x00, 0x01, 0x00, 0x01)
+	p, err = tdswire.ParsePrelogin(real[8:])
+	require.NoError(t, err)
+	assert.Equal(t, "11.0.3000", p.Version.String())
+	assert.Equal(t, tdswire.EncryptOn, *p.Encryption)
 }
 
 func TestReadPacketRefuses(t *testing.T) {
