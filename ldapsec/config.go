@@ -248,6 +248,19 @@ func (c Config) resolver() Resolver {
 	return net.DefaultResolver
 }
 
+// usable says what makes it impossible to connect by the setting at all.
+func (c Config) usable() error {
+	switch {
+	case c.discovers() && c.Domain == "":
+		return errors.New("ldapsec: neither a server nor a domain is given; there is nothing to connect to")
+	case len(c.Servers) > maxServers:
+		return fmt.Errorf("ldapsec: %d servers; at most %d are taken", len(c.Servers), maxServers)
+	case c.Connect != "" && len(c.Servers) != 1:
+		return errors.New("ldapsec: an address to connect to is given, but not exactly one server that it could belong to")
+	}
+	return nil
+}
+
 // discovers reports whether the servers are found by DNS.
 func (c Config) discovers() bool { return len(c.Servers) == 0 }
 

@@ -56,11 +56,8 @@ func (c Config) Dial(ctx context.Context) (*ldap.Conn, error) {
 // controllers returns the servers to try. Those that DNS names must be hosts of the domain:
 // only then does a certificate for their name say that they belong to it.
 func (c Config) controllers(ctx context.Context) ([]string, error) {
-	if !c.discovers() {
-		return c.Servers, nil
-	}
-	if c.Domain == "" {
-		return nil, errors.New("ldapsec: neither a server nor a domain is given")
+	if err := c.usable(); err != nil || !c.discovers() {
+		return c.Servers, err
 	}
 	d := c.discover(ctx)
 	switch {
@@ -89,7 +86,10 @@ func (c Config) dialServer(ctx context.Context, name string) (*ldap.Conn, error)
 	}
 	state := conn.ConnectionState()
 	stop := govern(ctx, conn)
-	err = c.authenticate(ctx, newSession(conn), name, state)
+	fqdn, err := tlscheck.ParseFQDN(name)
+	if err == nil {
+		err = c.authenticate(ctx, newSession(conn), fqdn.String(), state)
+	}
 	if !stop() {
 		err = errors.Join(context.Cause(ctx), err)
 	}

@@ -1,6 +1,8 @@
 package ldapsec_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/connsec/connsec"
@@ -95,6 +97,10 @@ func TestVerdicts(t *testing.T) {
 		{"search: an entry", func(s *ldapsec.Server) { s.AnonymousSearch.Entry = true }, ldapsec.RuleAnonymousSearch, connsec.Fail},
 		{"search: an entry, then no end", func(s *ldapsec.Server) { s.AnonymousSearch = &ldapsec.SearchAnswer{Answer: *noAnswer, Entry: true} }, ldapsec.RuleAnonymousSearch, connsec.Fail},
 		{"search: nothing", func(s *ldapsec.Server) { s.AnonymousSearch.Code = 0 }, ldapsec.RuleAnonymousSearch, connsec.Pass},
+		{"search: no such base", func(s *ldapsec.Server) { s.AnonymousSearch.Code, s.AnonymousSearch.Base = 32, "dc=corp" }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
+		{"search: the base is not shown", func(s *ldapsec.Server) {
+			s.AnonymousSearch.Code, s.AnonymousSearch.Base, s.RootDSE.NamingContexts = 32, "ou=People,DC=Corp", []string{"dc=corp"}
+		}, ldapsec.RuleAnonymousSearch, connsec.Pass},
 		{"search: referral", func(s *ldapsec.Server) { s.AnonymousSearch.Code = 10 }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
 		{"search: no answer", func(s *ldapsec.Server) { s.AnonymousSearch.Answer = *noAnswer }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
 		{"search: only the lack of TLS refused", func(s *ldapsec.Server) { s.AnonymousSearch.Code, s.AnonymousSearch.Way = 13, "ldap" }, ldapsec.RuleAnonymousSearch, connsec.Inconclusive},
@@ -150,4 +156,20 @@ func TestNoObservationMakesAJudgePanic(t *testing.T) {
 			assert.NotContains(t, f.Detail, "defect", "%s", f.Rule.ID)
 		}
 	}
+}
+
+func FuzzJudge(f *testing.F) {
+	f.Add([]byte(`{"servers": [{"name": "dc1", "kind": "active-directory", "plain": {"number": 389}, "no_binding": {"code": 49, "diagnostic": "80090346"}}]}`))
+	f.Add([]byte(`{"discovery": {"domain": "corp", "found": ["a\nb"]}, "servers": [{"problem": "x\ny"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var o ldapsec.Observation
+		if json.Unmarshal(data, &o) != nil {
+			return
+		}
+		for _, finding := range own(o.Judge()).Findings {
+			if !finding.Outcome.Valid() || strings.Contains(finding.Detail, "defect") || strings.ContainsAny(finding.Detail, "\r\n") {
+				t.Fatalf("%s: %s: %q", finding.Rule.ID, finding.Outcome, finding.Detail)
+			}
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/connsec/connsec/internal/ldapwire"
 	"github.com/connsec/connsec/tlscheck"
+	"github.com/go-ldap/ldap/v3"
 )
 
 // Observation is what was seen of the servers of a setting. It marshals to JSON and back, so
@@ -22,9 +23,10 @@ type Observation struct {
 // Discovery is what DNS said about a domain's controllers.
 type Discovery struct {
 	Domain  string   `json:"domain"`
-	Found   []string `json:"found,omitempty"`   // SRV targets in the order to try them
-	None    bool     `json:"none,omitempty"`    // DNS says that there are none
-	Problem string   `json:"problem,omitempty"` // why there is no answer
+	Found   []string `json:"found,omitempty"`    // SRV targets in the order to try them
+	LeftOut int      `json:"left_out,omitempty"` // how many at the end of Found were not looked at
+	None    bool     `json:"none,omitempty"`     // DNS says that there are none
+	Problem string   `json:"problem,omitempty"`  // why there is no answer
 }
 
 // Server is what was seen of one server. A nil answer means that the question was not asked,
@@ -264,6 +266,22 @@ func (d *RootDSE) base() string {
 		return d.NamingContexts[0]
 	}
 	return ""
+}
+
+// holds reports whether a DN is below one of the naming contexts, so that its absence means
+// that it is not shown.
+func (d *RootDSE) holds(dn string) bool {
+	if d == nil {
+		return false
+	}
+	name, err := ldap.ParseDN(dn)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(append(d.NamingContexts, d.DefaultContext), func(context string) bool {
+		above, err := ldap.ParseDN(context)
+		return err == nil && len(above.RDNs) > 0 && (above.EqualFold(name) || above.AncestorOfFold(name))
+	})
 }
 
 // tells lists what an anonymous reader learns beyond what RFC 4512 needs a client to know.

@@ -40,20 +40,18 @@ const (
 func (c Config) Observe(ctx context.Context) (Observation, error) {
 	started := c.now()
 	o := Observation{Target: c.target(), At: started}
+	if err := c.usable(); err != nil {
+		return o, err
+	}
 	names := c.Servers
 	if c.discovers() {
-		if c.Domain == "" {
-			return o, errors.New("ldapsec: neither a server nor a domain is given; there is nothing to look at")
-		}
 		d := c.discover(ctx)
+		names = d.Found[:min(len(d.Found), maxControllers)]
+		d.LeftOut = len(d.Found) - len(names)
 		o.Discovery = &d
-		names = d.Found
 		if len(names) == 0 && d.Problem != "" {
 			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(c.Domain), d.Problem)
 		}
-	}
-	if len(names) > maxControllers {
-		names = names[:maxControllers]
 	}
 	o.Servers = make([]Server, len(names))
 	slots := make(chan struct{}, serversAtATime)
@@ -275,21 +273,26 @@ func (c Config) observeServer(ctx context.Context, name string) Server {
 	return l.Server
 }
 
-// dialAny connects to the first address that accepts.
-func (c Config) dialAny(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
+// dialAny connects to the first address that accepts. That the port is closed is the answer
+// only if every address refuses; otherwise the error is one that proves nothing.
+func (c Config) dialAny(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
 	dialer := c.Dialer
 	if dialer == nil {
 		dialer = &net.Dialer{}
 	}
+	var worst error
 	for _, a := range addrs {
 		step, cancel := context.WithTimeout(ctx, stepTimeout)
-		conn, err = dialer.DialContext(step, "tcp", a.String())
+		conn, err := dialer.DialContext(step, "tcp", a.String())
 		cancel()
 		if err == nil {
 			return conn, nil
 		}
+		if worst == nil || tlscheck.ProblemOf(worst).Kind == tlscheck.Refused {
+			worst = err
+		}
 	}
-	return nil, err
+	return nil, worst
 }
 
 // within runs one question under its own time limit and reports whether the connection is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
@@ -35,7 +36,7 @@ var (
 func (o Observation) Judge() connsec.Report {
 	r := connsec.Report{Target: o.Target, At: o.At, Duration: o.Duration}
 	if o.Discovery != nil {
-		r.Findings = connsec.Run(oneLine(hostOf(o.Discovery.Domain)), *o.Discovery, discoveryChecks)
+		r.Findings = presentable(connsec.Run(oneLine(hostOf(o.Discovery.Domain)), *o.Discovery, discoveryChecks))
 		for _, name := range o.Discovery.Found {
 			r.Findings = append(r.Findings, connsec.Run(oneLine(name), name, nameChecks)...)
 		}
@@ -48,9 +49,20 @@ func (o Observation) Judge() connsec.Report {
 				r.Findings = append(r.Findings, t.Observation.Judge().Findings...)
 			}
 		}
-		r.Findings = append(r.Findings, connsec.Run(s.Name, s, serverChecks)...)
+		r.Findings = append(r.Findings, presentable(connsec.Run(oneLine(s.Name), s, serverChecks))...)
 	}
 	return r
+}
+
+// presentable makes sure of details in one line. Observe takes care of that itself, but facts
+// may come from a file.
+func presentable(findings []connsec.Finding) []connsec.Finding {
+	for i, f := range findings {
+		if strings.ContainsFunc(f.Detail, unicode.IsControl) {
+			findings[i].Detail = oneLine(f.Detail)
+		}
+	}
+	return findings
 }
 
 func judgeDiscovery(d Discovery) connsec.Verdict {
@@ -74,6 +86,9 @@ func judgeDiscovery(d Discovery) connsec.Verdict {
 	v := connsec.Passed("all %d controllers that DNS names are hosts of the domain", len(d.Found))
 	if len(outside) > 0 {
 		v = connsec.Failed("DNS names controllers outside of the domain: %s", strings.Join(outside[:min(len(outside), 3)], ", "))
+	}
+	if d.LeftOut > 0 {
+		v = v.With("controllers not looked at", d.LeftOut)
 	}
 	return v.With("controllers", len(d.Found))
 }
@@ -333,6 +348,9 @@ func judgeAnonymousSearch(s Server) connsec.Verdict {
 	}
 	if s.AnonymousSearch == nil {
 		return connsec.Unknown("no search could be tried: the server does not tell its naming contexts, and the setting has no base DN")
+	}
+	if a := s.AnonymousSearch; !a.Entry && a.is(ldapwire.ResultNoSuchObject) && !s.RootDSE.holds(a.Base) {
+		return connsec.Unknown("there is no %q on this server, as far as it tells; an anonymous search below the right base DN may return entries", a.Base)
 	}
 	return judgeSearch(*s.AnonymousSearch)
 }

@@ -151,6 +151,8 @@ type LDAPConnection struct {
 	// Password: a simple bind with a password that is not empty. It is not kept.
 	Password        bool `json:"password"`
 	PasswordInClear bool `json:"password_in_clear"`
+	// Logins counts the binds of somebody: simple ones with a password, and NTLM answers.
+	Logins int `json:"logins"`
 	// Binding is set if the client made an NTLM bind of somebody.
 	Binding Binding `json:"channel_binding,omitempty"`
 	// Searches counts the search requests; InClear those outside of TLS.
@@ -401,6 +403,9 @@ func (l *ldapSession) bind(m ldapwire.Message) error {
 		r.Bind, r.Method = true, method
 		r.BindInClear = r.BindInClear || clear
 		r.Password = r.Password || password
+		if password {
+			r.Logins++
+		}
 		r.PasswordInClear = r.PasswordInClear || password && clear
 	})
 	if token := ntlm.Find(b.Creds); b.Auth != ldapwire.AuthSimple && len(token) > 11 {
@@ -459,7 +464,10 @@ func (l *ldapSession) bindNTLM(m ldapwire.Message, auth byte, token []byte) erro
 		}
 	}
 	if !a.Anonymous {
-		l.note(func(r *LDAPConnection) { r.Binding = binding })
+		l.note(func(r *LDAPConnection) {
+			r.Binding = binding
+			r.Logins++
+		})
 	}
 	res := adBadCredentials
 	switch {
