@@ -43,6 +43,7 @@ type ConvertResult struct {
 	Rows   int64 `json:"rows"`   // after the header
 	Hashed int64 `json:"hashed"` // passwords replaced by hashes
 	Empty  int64 `json:"empty"`  // empty fields left alone
+	Null   int64 `json:"null"`   // fields with the text for NULL, left alone
 	Kept   int64 `json:"kept"`   // rows left alone: hashed already, or not among Rows
 	// Lossy passwords had characters that the collation lacks, TooLong ones more than 250
 	// bytes. They were hashed as SQL Server would have.
@@ -55,6 +56,7 @@ func (r *ConvertResult) add(o ConvertResult) {
 	r.Rows += o.Rows
 	r.Hashed += o.Hashed
 	r.Empty += o.Empty
+	r.Null += o.Null
 	r.Kept += o.Kept
 	r.Lossy += o.Lossy
 	r.TooLong += o.TooLong
@@ -222,8 +224,8 @@ func (c *conversion) earlier(err error, queue *[]*chunk, flush func() error) err
 }
 
 var (
-	errHashed = errors.New("the password is a hash already: the list was converted before, in whole or in part")
-	errOther  = errors.New("the password looks like a hash of another kind")
+	errHashed = errors.New("the password is a hash already: the list was converted before, in whole or in part; keep hashed rows, or say which rows are plain")
+	errOther  = errors.New("the password looks like a hash of another kind; if it is none, say which rows are plain")
 )
 
 // convert hashes the passwords of one chunk.
@@ -275,7 +277,11 @@ func (c *conversion) convert(k *chunk) {
 		if password.quoted {
 			text = text[1 : len(text)-1]
 		}
-		if len(text) == 0 && !c.o.HashEmpty {
+		switch {
+		case c.d.null(password, k.data):
+			k.count.Null++
+			continue
+		case len(text) == 0 && !c.o.HashEmpty:
 			k.count.Empty++
 			continue
 		}

@@ -63,6 +63,7 @@ func TestConvert(t *testing.T) {
 		{"a bar within a Japanese character", securl.ConvertOptions{List: securl.List{Delimiter: '|', Encoding: collation(t, 932)}, Hasher: securl.Hasher{Collation: collation(t, 932)}},
 			"a|pw\n\x83\x7c|\x83\x7c\n", "a|pw\n\x83\x7c|" + b64("\x83\x7c") + "\n", securl.ConvertResult{Rows: 1, Hashed: 1}},
 		{"keep what is hashed", securl.ConvertOptions{KeepHashed: true}, "pw\n" + q + "\nsecret\n", "pw\n" + q + "\n" + pw + "\n", securl.ConvertResult{Rows: 2, Hashed: 1, Kept: 1}},
+		{"NULL", securl.ConvertOptions{List: securl.List{Null: "NULL"}}, "id,pw\n1,NULL\n2,\"NULL\"\n", "id,pw\n1,NULL\n2,\"" + b64("NULL") + "\"\n", securl.ConvertResult{Rows: 2, Hashed: 1, Null: 1}},
 		{"told which rows", securl.ConvertOptions{Rows: func(n int64) bool { return n == 2 }}, "pw\nsecret\n" + hexOf("x") + "\n", "pw\nsecret\n" + b64(hexOf("x")) + "\n", securl.ConvertResult{Rows: 2, Hashed: 1, Kept: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,9 +90,9 @@ func TestConvertRefuses(t *testing.T) {
 		o        securl.ConvertOptions
 		in, want string
 	}{
-		{"hashed already", securl.ConvertOptions{}, "id,pw\n1,secret\n2," + hash + "\n", "securl: line 3, column 3: the password is a hash already: the list was converted before, in whole or in part"},
-		{"foreign hash", securl.ConvertOptions{}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind (md5-hex)"},
-		{"foreign hash is not kept", securl.ConvertOptions{KeepHashed: true}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind (md5-hex)"},
+		{"hashed already", securl.ConvertOptions{}, "id,pw\n1,secret\n2," + hash + "\n", "securl: line 3, column 3: the password is a hash already: the list was converted before, in whole or in part; keep hashed rows, or say which rows are plain"},
+		{"foreign hash", securl.ConvertOptions{}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind; if it is none, say which rows are plain (md5-hex)"},
+		{"foreign hash is not kept", securl.ConvertOptions{KeepHashed: true}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind; if it is none, say which rows are plain (md5-hex)"},
 		{"open quote at the end", securl.ConvertOptions{}, "id,pw\n1,secret\n2,\"secret\n", "securl: line 3, column 3: the quotation mark that begins here is never closed"},
 		{"open quote, and more quotes", securl.ConvertOptions{}, "id,pw\n1,\"secret\n2,\"secret\"\n", "securl: line 3, column 4: text after the closing quotation mark of a field, 1 lines below its beginning: one mark is missing or too many"},
 		{"quote in the middle", securl.ConvertOptions{}, "id,pw\n1,5\" disk\n", "securl: line 2, column 4: a quotation mark within an unquoted field: quote the field and double the mark, or say that the list has no quoting"},
@@ -306,7 +307,7 @@ func FuzzConvert(f *testing.F) {
 		}
 		require.Equal(t, whole, parts)
 		require.Equal(t, res, partRes)
-		require.Equal(t, res.Rows, res.Hashed+res.Empty+res.Kept)
+		require.Equal(t, res.Rows, res.Hashed+res.Empty+res.Kept+res.Null)
 		again, res2, err := run([]byte(whole), 1<<20)
 		if res.Hashed > 0 {
 			require.Error(t, err)
@@ -327,6 +328,11 @@ func TestListValues(t *testing.T) {
 	}
 	assert.Equal(t, []string{"1/secret/secret", `2/a"b/a"b`, "3//"}, got)
 
+	l.Null = "NULL"
+	for v, err := range l.Values(strings.NewReader("id,pw\n1,NULL\n")) {
+		require.NoError(t, err)
+		assert.False(t, v.Password.Valid)
+	}
 	for range l.Values(strings.NewReader("id,pw\n1,a\n2,b\n")) {
 		break
 	}

@@ -196,6 +196,8 @@ func TestHashFromColumn(t *testing.T) {
 		{"a column in the database's page keeps its bytes", latin1, securl.Column{Type: "varchar", Length: -1, Collation: latin1}, "Łódź", raw("L\xf3dz")},
 		{"long values are cut", latin1, securl.Column{Type: "nvarchar", Length: -1}, strings.Repeat("é", 300), raw(strings.Repeat("\xe9", 250))},
 		{"cut before half a character", japanese, securl.Column{Type: "varchar", Length: -1}, "a" + strings.Repeat("あ", 125), raw("a" + strings.Repeat("\x82\xa0", 124))},
+		{"utf-8 is cut before a character too", collation(t, securl.UTF8), securl.Column{Type: "nvarchar", Length: -1}, "a" + strings.Repeat("é", 125), raw("a" + strings.Repeat("é", 124))},
+		{"also in a column of the same collation", collation(t, securl.UTF8), securl.Column{Type: "varchar", Length: -1}, "ab" + strings.Repeat("あ", 83), raw("ab" + strings.Repeat("あ", 82))},
 		{"utf-8 column, single-byte database", latin1, securl.Column{Type: "varchar", Length: 50, Collation: collation(t, securl.UTF8)}, "Łó", raw("L\xf3")},
 		{"ascii needs no collation", securl.Collation{}, securl.Column{Type: "char", Length: 4}, "ab", raw("ab  ")},
 	} {

@@ -30,6 +30,9 @@ type List struct {
 	NoQuotes bool
 	// Encoding of the file, by its code page. Default: UTF-8, with or without BOM.
 	Encoding Collation
+	// Null is the text that stands for NULL when it is not quoted, such as the word NULL that
+	// Management Studio exports. Default: none, and an empty field is an empty password.
+	Null string
 	// MaxRow is the length in bytes from which a row is taken for a mistake, such as a quote
 	// that is never closed. Default 1 MiB.
 	MaxRow int
@@ -104,6 +107,11 @@ func (l List) dialect() (*dialect, error) {
 		d.class['"'] = quote
 	}
 	return d, nil
+}
+
+// null reports whether a field stands for NULL.
+func (d *dialect) null(f field, data []byte) bool {
+	return d.Null != "" && !f.quoted && string(data[f.start:f.end]) == d.Null
 }
 
 // text returns what a field says, as UTF-8.
@@ -498,6 +506,9 @@ func (c *cursor) value(h header) (v Value, blank bool, err *ListError) {
 			// One column may have several roles.
 			if i == h.password {
 				v.Password = sql.NullString{String: s, Valid: true}
+				if c.d.null(f, c.data) {
+					v.Password = sql.NullString{}
+				}
 			}
 			if i == h.id {
 				v.RecipientID = s

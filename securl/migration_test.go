@@ -2,6 +2,7 @@ package securl_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -257,12 +258,13 @@ func TestMigrateConcurrentEdits(t *testing.T) {
 		hashedOnce(t, s, map[int64]*string{0: text("zero"), 1: nil, 2: text("two"), 4: text("four"), 5: text("five"), 6: text("six")})
 	})
 	t.Run("all rows of a batch removed", func(t *testing.T) {
-		s, _, err := run(t, false, write, func(s *fakeServer) {
+		s, res, err := run(t, false, write, func(s *fakeServer) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			maps.DeleteFunc(s.committed.rows, func(id int64, _ *string) bool { return id <= 4 })
 		})
 		require.NoError(t, err)
+		assert.Equal(t, 1, res.Passes, "an empty batch is not the end of the table")
 		hashedOnce(t, s, map[int64]*string{5: text("five"), 6: text("six")})
 	})
 	t.Run("Circle registers someone with a hash", func(t *testing.T) {
@@ -515,6 +517,29 @@ func TestMigrateErrorsShowNoPassword(t *testing.T) {
 			assert.NotContains(t, err.Error(), "s3cr3t")
 		}
 	}
+}
+
+func ExampleMigration_Run() {
+	// In earnest: db, err := sql.Open("sqlserver", dsn)
+	server := newFakeServer("varchar", map[int64]*string{1: text("jk34-hj5k"), 2: nil})
+	db := sql.OpenDB(server)
+	defer db.Close()
+
+	m := securl.Migration{DB: db, Table: "Recipients", Column: "Password", Key: "Id", BackupTaken: "full backup of 2 March, restored on TEST2"}
+	plan, err := m.Plan(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(plan.Facts.Plain, "plain,", plan.Facts.Null, "NULL,", plan.Collation, plan.Refused)
+	res, err := m.Run(context.Background(), nil)
+	fmt.Println(res.Hashed, "hashed,", res.Verified, "verified,", err)
+	_, err = m.Run(context.Background(), nil)
+	fmt.Println(err)
+	// Output:
+	// 1 plain, 1 NULL, SQL_Latin1_General_CP1_CI_AS []
+	// 1 hashed, 2 verified, <nil>
+	// securl: the column was migrated before
 }
 
 func BenchmarkMigrate(b *testing.B) {

@@ -327,7 +327,8 @@ func (m Migration) classify(ctx context.Context, p *Plan) error {
 		}
 		stop := errors.New("stopped")
 		err = scanRows(rows, func(r storedRow) error {
-			v := Value{RecipientID: fmt.Sprint(r.key.v)}
+			// The key may or may not be the recipient ID, so it is not compared with.
+			var v Value
 			if r.raw.Valid {
 				v.Password = sql.NullString{String: p.text(r.raw.V), Valid: true}
 			}
