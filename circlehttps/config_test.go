@@ -22,49 +22,50 @@ const (
 const circleWrites = "var xmpcfg = {access: { accessToken: '" + testToken + "', url: 'http://marketing.example.com/XMPieXMPL_REST_API', circleProjectID:'" +
 	testProject + "', circleProjectName: 'Spring 2026' }};"
 
+const configURL = "http://marketing.example.com/XMPieXMPL_REST_API"
+
+// configShapes are the shapes in which xmpcfg is met. The mark ¦ stands before the quote of the
+// address that holds.
+var configShapes = map[string]struct {
+	file string
+	src  string
+	defs int // live definitions
+}{
+	"as Circle writes it": {"xmpcfg.js", strings.Replace(circleWrites, "'http:", "¦'http:", 1), 1},
+	"formatted, trailing commas, no semicolon": {"xmpcfg.js", "var xmpcfg = {\n\taccess: {\n\t\taccessToken:\n\t\t\t'" + testToken + "',\n\t\turl: ¦'" + configURL +
+		"',\n\t\tcircleProjectID: '" + testProject + "',\n\t},\n}\n", 1},
+	"CRLF":            {"xmpcfg.js", "var xmpcfg = {access: {\r\naccessToken: 'x',\r\nurl: ¦'" + configURL + "'\r\n}};\r\n", 1},
+	"byte order mark": {"xmpcfg.js", "\xef\xbb\xbfvar xmpcfg={access:{accessToken:'x',url:¦'" + configURL + "'}}", 1},
+	"earlier one in a line comment": {"xmpcfg.js", "//var xmpcfg = {access: { accessToken: 'old', url: 'http://old.example/XMPieXMPL_REST_API' }};\n" +
+		"var xmpcfg = {access: { accessToken: 'x', url: ¦'" + configURL + "' }};", 1},
+	"earlier one in a block comment":    {"xmpcfg.js", "/* var xmpcfg = {access:{url:'http://a.example/'}} */\nvar xmpcfg={access:{accessToken:'x',url:¦'" + configURL + "'}}", 1},
+	"comment inside":                    {"xmpcfg.js", "var xmpcfg = {access: { /* url: 'http://no.example/' */ accessToken: 'x', // url: 'http://no.example/'\nurl: ¦'" + configURL + "'}};", 1},
+	"URL in upper case":                 {"xmpcfg.js", "var xmpcfg = {access: {accessToken: 'x', URL: ¦'" + configURL + "'}};", 1},
+	"url and URL":                       {"xmpcfg.js", "var xmpcfg = {access: {accessToken: 'x', URL: 'http://no.example/', url: ¦'" + configURL + "'}};", 1},
+	"quoted keys and double quotes":     {"xmpcfg.js", `var xmpcfg = {"access": {"accessToken": "x", "url": ¦"` + configURL + `"}};`, 1},
+	"template literal":                  {"xmpcfg.js", "const xmpcfg = {access: {accessToken: `x`, url: ¦`" + configURL + "`}}", 1},
+	"window property":                   {"xmpcfg.js", "window.xmpcfg={access:{accessToken:'x',url:¦'" + configURL + "'}};", 1},
+	"escaped slashes":                   {"xmpcfg.js", `var xmpcfg={access:{accessToken:'x',url:¦'http:\/\/marketing.example.com\/XMPieXMPL_REST_API'}};`, 1},
+	"twice, the last holds":             {"xmpcfg.js", "var xmpcfg={access:{accessToken:'x',url:'http://a.example/'}};\nvar xmpcfg={access:{accessToken:'x',url:¦'" + configURL + "'}};", 2},
+	"the same key twice":                {"xmpcfg.js", "var xmpcfg={access:{accessToken:'x',url:'http://a.example/',url:¦'" + configURL + "'}};", 1},
+	"in a React source":                 {"index.tsx", "import {XmplProvider} from 'xmpl-react';\nconst xmpcfg = {access: {accessToken: 'x', url: ¦'" + configURL + "'}};\nroot.render(<XmplProvider xmpcfg={xmpcfg}><App/></XmplProvider>);", 1},
+	"as a React attribute":              {"index.tsx", "const a = <XmplProvider xmpcfg={{access: {accessToken: 'x', url: ¦'" + configURL + "'}}}><p>Don't</p></XmplProvider>", 1},
+	"with a TypeScript type":            {"index.tsx", "export const xmpcfg: XmplConfig = {access: {accessToken: 'x', url: ¦'" + configURL + "'}};", 1},
+	"minified among other code":         {"xmpcfg.js", `var b="",a=/["'{]/.test(b)?1:2/3;if(!b)/'/.test(b);var xmpcfg={access:{accessToken:"x",url:¦"` + configURL + `"}},c=1;`, 1},
+	"an apostrophe in the project name": {"xmpcfg.js", `var xmpcfg = {access: { accessToken: 'x', circleProjectName: 'Anna\'s "spring"', url: ¦'` + configURL + `' }};`, 1},
+}
+
 func TestParseConfig(t *testing.T) {
-	const api = "http://marketing.example.com/XMPieXMPL_REST_API"
-	// The mark ¦ stands before the quote of the address that holds.
-	for name, tc := range map[string]struct {
-		src  string
-		defs int
-	}{
-		"as Circle writes it": {strings.Replace(circleWrites, "'http:", "¦'http:", 1), 1},
-		"formatted, trailing commas, no semicolon": {"var xmpcfg = {\n\taccess: {\n\t\taccessToken:\n\t\t\t'" + testToken + "',\n\t\turl: ¦'" + api +
-			"',\n\t\tcircleProjectID: '" + testProject + "',\n\t},\n}\n", 1},
-		"CRLF":            {"var xmpcfg = {access: {\r\naccessToken: 'x',\r\nurl: ¦'" + api + "'\r\n}};\r\n", 1},
-		"byte order mark": {"\xef\xbb\xbfvar xmpcfg={access:{accessToken:'x',url:¦'" + api + "'}}", 1},
-		"earlier one in a line comment": {"//var xmpcfg = {access: { accessToken: 'old', url: 'http://old.example/XMPieXMPL_REST_API' }};\n" +
-			"var xmpcfg = {access: { accessToken: 'x', url: ¦'" + api + "' }};", 1},
-		"earlier one in a block comment":    {"/* var xmpcfg = {access:{url:'http://a.example/'}} */\nvar xmpcfg={access:{accessToken:'x',url:¦'" + api + "'}}", 1},
-		"comment inside":                    {"var xmpcfg = {access: { /* url: 'http://no.example/' */ accessToken: 'x', // url: 'http://no.example/'\nurl: ¦'" + api + "'}};", 1},
-		"URL in upper case":                 {"var xmpcfg = {access: {accessToken: 'x', URL: ¦'" + api + "'}};", 1},
-		"url and URL":                       {"var xmpcfg = {access: {accessToken: 'x', URL: 'http://no.example/', url: ¦'" + api + "'}};", 1},
-		"quoted keys and double quotes":     {`var xmpcfg = {"access": {"accessToken": "x", "url": ¦"` + api + `"}};`, 1},
-		"template literal":                  {"const xmpcfg = {access: {accessToken: `x`, url: ¦`" + api + "`}}", 1},
-		"window property":                   {"window.xmpcfg={access:{accessToken:'x',url:¦'" + api + "'}};", 1},
-		"escaped slashes":                   {`var xmpcfg={access:{accessToken:'x',url:¦'http:\/\/marketing.example.com\/XMPieXMPL_REST_API'}};`, 1},
-		"twice, the last holds":             {"var xmpcfg={access:{accessToken:'x',url:'http://a.example/'}};\nvar xmpcfg={access:{accessToken:'x',url:¦'" + api + "'}};", 2},
-		"the same key twice":                {"var xmpcfg={access:{accessToken:'x',url:'http://a.example/',url:¦'" + api + "'}};", 1},
-		"in a React source":                 {"import {XmplProvider} from 'xmpl-react';\nconst xmpcfg = {access: {accessToken: 'x', url: ¦'" + api + "'}};\nroot.render(<XmplProvider xmpcfg={xmpcfg}><App/></XmplProvider>);", 1},
-		"as a React attribute":              {"const a = <XmplProvider xmpcfg={{access: {accessToken: 'x', url: ¦'" + api + "'}}}><p>Don't</p></XmplProvider>", 1},
-		"with a TypeScript type":            {"export const xmpcfg: XmplConfig = {access: {accessToken: 'x', url: ¦'" + api + "'}};", 1},
-		"minified among other code":         {`!function(){var a=/["'{]/.test(b)?1:2;var xmpcfg={access:{accessToken:"x",url:¦"` + api + `"}},c=1}();`, 1},
-		"an apostrophe in the project name": {`var xmpcfg = {access: { accessToken: 'x', circleProjectName: 'Anna\'s "spring"', url: ¦'` + api + `' }};`, 1},
-	} {
+	for name, tc := range configShapes {
 		t.Run(name, func(t *testing.T) {
-			file := "xmpcfg.js"
-			if strings.Contains(name, "React") || strings.Contains(name, "TypeScript") {
-				file = "index.tsx"
-			}
 			before, after, _ := strings.Cut(tc.src, "¦")
-			c, err := circlehttps.ParseConfig(file, []byte(before+after))
+			c, err := circlehttps.ParseConfig(tc.file, []byte(before+after))
 			require.NoError(t, err)
 			require.Len(t, c.Definitions, tc.defs)
 			d := c.Definitions[tc.defs-1]
-			assert.Equal(t, api, d.URL.Text)
+			assert.Equal(t, configURL, d.URL.Text)
 			assert.Equal(t, "marketing.example.com", d.Host())
-			assert.Equal(t, connsec.Position{File: file, Line: strings.Count(before, "\n") + 1, Column: len(before) - strings.LastIndex(before, "\n")}, d.URL.Source)
+			assert.Equal(t, connsec.Position{File: tc.file, Line: strings.Count(before, "\n") + 1, Column: len(before) - strings.LastIndex(before, "\n")}, d.URL.Source)
 			assert.Empty(t, d.Computed)
 		})
 	}

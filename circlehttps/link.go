@@ -15,8 +15,9 @@ import (
 type Kind uint8
 
 const (
-	// Active content can change the page: scripts, styles, frames, fetches. Browsers block
-	// it when the page came over HTTPS (W3C Mixed Content 4).
+	// Active content is what browsers block when the page came over HTTPS (W3C Mixed Content
+	// 3.2): scripts, styles, frames, fetches, which can change the page; also images of a
+	// srcset, and icons.
 	Active Kind = iota + 1
 	// Passive content is shown only: images, audio, video. Browsers ask for it over HTTPS
 	// instead, or show it with a warning.
@@ -210,6 +211,10 @@ func upgradeEdits(m mapped, colon, begin int, authority, port string) []edit {
 // no long tokens.
 func shown(t []byte) string {
 	const most, mostSegment = 160, 60
+	if colon, ok := startsInsecure(t, asMarkup); ok { // browsers take any number of either slash
+		rest := bytes.TrimLeft(t[colon+1:min(len(t), 4*most)], "/\\")
+		t = slices.Concat(t[:colon+1], []byte("//"), bytes.ReplaceAll(rest, []byte("\\"), []byte("/")))
+	}
 	end := "?#\"'<> \t\r\n\\`"
 	if bytes.Contains(t[:min(len(t), most)], []byte("{{")) {
 		end = "?#<>\r\n" // {{xmp.r['Name']}}

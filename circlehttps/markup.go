@@ -364,6 +364,9 @@ func (r *markupReader) address(a *attr) {
 	if !mentionsInsecure(m.text) && bytes.IndexAny(m.text, "\t\r\n\\") < 0 {
 		return
 	}
+	if r.tag == "link" && strings.Contains(strings.ToLower(r.get("rel")), "icon") {
+		where = r.where + "link icon"
+	}
 	if i := slices.IndexFunc(r.attrs, func(b attr) bool { return b.name == a.name }); a != &r.attrs[i] {
 		return // of two attributes with one name, browsers take the first
 	}
@@ -531,7 +534,7 @@ func attributeKind(tag, name string, get func(string) string) (Kind, form) {
 		}
 		return UnknownUse, single
 	case "srcset", "imagesrcset":
-		return Passive, candidates
+		return Active, candidates // blocked, not upgraded (W3C Mixed Content 3.1)
 	case "poster", "background", "dynsrc", "lowsrc":
 		return Passive, single
 	case "action":
@@ -588,7 +591,7 @@ func linkKind(get func(string) string) Kind {
 	case has("stylesheet", "preload", "modulepreload", "prefetch", "prerender", "manifest", "import"):
 		return Active
 	case has("icon", "shortcut", "apple-touch-icon", "apple-touch-icon-precomposed", "apple-touch-startup-image", "mask-icon", "image_src"):
-		return Passive
+		return Active // Chromium blocks it
 	}
 	return Canonical
 }

@@ -2,14 +2,15 @@ package circlehttps
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/connsec/connsec"
 )
 
 // RuleLinkActive: no script, style, frame or request over http.
 var RuleLinkActive = &connsec.Rule{
-	ID: "circle-link-active", Title: "A script, style sheet, frame or request is loaded over HTTP",
-	Why:      "On a page over HTTPS browsers block it, so the page breaks. On a page over HTTP, anyone on the path can replace it and take the page over.",
+	ID: "circle-link-active", Title: "Something that browsers block on a page over HTTPS is loaded over HTTP",
+	Why:      "Scripts, style sheets, frames, requests, icons and the images of a srcset are blocked, so the page breaks. On a page over HTTP, anyone on the path can replace them, and with a script take the page over.",
 	Fix:      "Write https:// if the host offers it (circle fix can do that), or put a copy of the file into the site.",
 	Severity: connsec.High, Refs: []connsec.Citation{mixedBlocked, guide}, Since: "0.1.0",
 }
@@ -59,7 +60,7 @@ var linkRules = []struct {
 	rule *connsec.Rule
 	none string
 }{
-	{Active, RuleLinkActive, "no script, style, frame or request over HTTP"},
+	{Active, RuleLinkActive, "nothing that browsers block is loaded over HTTP"},
 	{Passive, RuleLinkPassive, "no image or other medium over HTTP"},
 	{FormTarget, RuleLinkForm, "no form over HTTP"},
 	{Navigation, RuleLinkNavigation, "no link to HTTP"},
@@ -91,6 +92,8 @@ func (j *judgement) links() {
 		for _, l := range byKind[r.kind] {
 			v := connsec.Failed("%s: %s", l.Where, l.URL)
 			switch {
+			case r.kind == Active && (strings.HasSuffix(l.Where, "srcset") || l.Where == "link icon"):
+				v = v.As(connsec.Medium) // cannot take the page over
 			case l.Upgraded && r.kind != Canonical && r.kind != Navigation:
 				v.Detail += " (the page's policy makes browsers use HTTPS)"
 				v = v.As(connsec.Low)
