@@ -3,6 +3,8 @@ package tlscheck_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -10,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -429,6 +432,54 @@ func TestFilesInDERAndWithBOM(t *testing.T) {
 	}
 	writeFile(t, set.CER, append(append([]byte{}, good.Chain[0].Raw...), good.Chain[1].Raw...))
 	ruletest.ExpectFailed(t, probeSet(t, set))
+}
+
+func TestClassify(t *testing.T) {
+	ca := filesCA(t)
+	good := ca.MustIssue(t, testca.Leaf{Names: []string{serverName}, Key: testca.RSA2048})
+	ec := ca.MustIssue(t, testca.Leaf{Names: []string{serverName}})
+	pfx, err := pkcs12.Modern2023.Encode(good.Key, good.Leaf, nil, goodPassword)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(ec.Key)
+	require.NoError(t, err)
+	sec1, err := x509.MarshalECPrivateKey(ec.Key.(*ecdsa.PrivateKey))
+	require.NoError(t, err)
+	request, err := tlscheck.NewRequest(tlscheck.ECDSAP256, serverName)
+	require.NoError(t, err)
+	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), NextUpdate: filesDay}, &x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}, RawSubject: ca.Root.RawSubject}, ec.Key)
+	require.NoError(t, err)
+	block := func(label string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}) }
+	pkcs7 := []byte("\x30\x0f\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x02\x30\x00")
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want tlscheck.FileKind
+	}{
+		{"nothing", nil, tlscheck.FileOther},
+		{"text", []byte("hello"), tlscheck.FileOther},
+		{"a DER integer", []byte{2, 1, 3}, tlscheck.FileOther},
+		{"an empty sequence", []byte{0x30, 0}, tlscheck.FileOther},
+		{"an object identifier", []byte{0x30, 3, 6, 1, 0x2a}, tlscheck.FileOther},
+		{"an algorithm", []byte{0x30, 5, 0x30, 3, 6, 1, 0x2a}, tlscheck.FileOther},
+		{"PFX", pfx, tlscheck.FilePFX},
+		{"certificate in DER", good.Leaf.Raw, tlscheck.FileCertificates},
+		{"certificate in DER, cut", append([]byte{0x30, 0x14}, good.Leaf.Raw[4:24]...), tlscheck.FileOther},
+		{"certificate in PEM", good.PEM(), tlscheck.FileCertificates},
+		{"certificate, then key", append(good.PEM(), block("PRIVATE KEY", pkcs8)...), tlscheck.FileKey},
+		{"PKCS #1", x509.MarshalPKCS1PrivateKey(good.Key.(*rsa.PrivateKey)), tlscheck.FileKey},
+		{"SEC 1", sec1, tlscheck.FileKey},
+		{"PKCS #8", pkcs8, tlscheck.FileKey},
+		{"request in DER", request.DER, tlscheck.FileRequest},
+		{"request in PEM", request.PEM(), tlscheck.FileRequest},
+		{"request as Windows labels it", block("NEW CERTIFICATE REQUEST", request.DER), tlscheck.FileRequest},
+		{"CRL in DER", crl, tlscheck.FileCRL},
+		{"CRL in PEM", block("X509 CRL", crl), tlscheck.FileCRL},
+		{"PKCS #7 in DER", pkcs7, tlscheck.FilePKCS7},
+		{"PKCS #7 in PEM", block("PKCS7", pkcs7), tlscheck.FilePKCS7},
+		{"parameters", block("DH PARAMETERS", []byte{0x30, 0}), tlscheck.FileOther},
+	} {
+		assert.Equal(t, tt.want, tlscheck.Classify(tt.data), tt.name)
+	}
 }
 
 func ExampleOpenDir() {

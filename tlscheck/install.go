@@ -298,18 +298,19 @@ func (d osDisk) link(old, new string) error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	info, statErr := os.Stat(old)
-	if statErr != nil {
-		return statErr
+	return d.copy(old, new)
+}
+
+func (d osDisk) copy(old, new string) error {
+	info, err := os.Stat(old)
+	if err != nil {
+		return err
 	}
-	if info.Size() > maxKeyFile {
-		return fmt.Errorf("%s has %d bytes, which no such file has", old, info.Size())
+	data, problem := readBounded(old)
+	if problem.Kind != "" {
+		return fmt.Errorf("%s: %s", old, problem.Text)
 	}
-	data, readErr := os.ReadFile(old)
-	if readErr != nil {
-		return readErr
-	}
-	f, err := os.OpenFile(new, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	f, err := os.OpenFile(new, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -193,6 +193,19 @@ func (d *watchingDisk) rename(old, new string) error {
 	return d.osDisk.rename(old, new)
 }
 
+// Where there are no hard links, the old file is copied.
+func TestKeepByCopying(t *testing.T) {
+	dir, files := oldSet(t, 7)
+	path := files[0].path
+	require.NoError(t, osDisk{}.copy(path, path+".kept"))
+	assert.Equal(t, contents(t, dir)["server.key"], contents(t, dir)["server.key.kept"])
+	require.ErrorIs(t, osDisk{}.copy(path, path+".kept"), fs.ErrExist)
+	require.ErrorIs(t, osDisk{}.copy(path+".none", path+".more"), fs.ErrNotExist)
+	require.NoError(t, os.Truncate(path, maxKeyFile+1))
+	require.ErrorContains(t, osDisk{}.copy(path, path+".big"), "nothing of the kind is larger")
+	assert.NotContains(t, contents(t, dir), "server.key.big")
+}
+
 // Names of kept files are not reused, and running out of them is an error.
 func TestKeepFindsAFreeName(t *testing.T) {
 	dir, files := oldSet(t, 1)

@@ -49,7 +49,8 @@ type pfxFile struct {
 }
 
 // maxKDFWork bounds the iterations spent on one opening of a file; OWASP asks for 600 000 per
-// derivation, and a file has up to three. A hostile file could ask for 2^31.
+// derivation, and a file has up to three. A hostile file could ask for 2^31. What is not seen
+// in time is a key that is encrypted again inside an encrypted part.
 const maxKDFWork = 4_000_000
 
 var (
