@@ -227,8 +227,12 @@ func (d decoder) mapping(n ast.Node, v reflect.Value, path string) error {
 			return err
 		}
 	}
-	if f := v.FieldByName("Source"); f.IsValid() && f.Type() == positionType && len(pairs) > 0 {
-		f.Set(reflect.ValueOf(d.at(pairs[0].Key.GetToken())))
+	if f := v.FieldByName("Source"); f.IsValid() && f.Type() == positionType {
+		start := n.GetToken()
+		if len(pairs) > 0 {
+			start = pairs[0].Key.GetToken()
+		}
+		f.Set(reflect.ValueOf(d.at(start)))
 	}
 	return nil
 }
