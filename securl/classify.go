@@ -54,6 +54,7 @@ const (
 	FormatArgon2       Format = "argon2"
 	FormatCrypt        Format = "crypt"       // $id$… of crypt(3), and other PHC strings
 	FormatLDAP         Format = "ldap"        // {SSHA}… of RFC 2307
+	FormatLDAPMD5      Format = "ldap-md5"    // {MD5}…, without salt
 	FormatSQLServer    Format = "sql-server"  // PWDENCRYPT: 0x0100… or 0x0200…
 	FormatSpacedMD5    Format = "md5-spaced"  // md5-base64 between blanks or line ends
 	FormatDjango       Format = "pbkdf2-text" // pbkdf2_sha256$…
@@ -93,6 +94,8 @@ func FormatOf(stored string) Format {
 		return FormatCrypt
 	case n > 20 && strings.HasPrefix(stored, "pbkdf2_") && strings.Count(stored, "$") == 3:
 		return FormatDjango
+	case n > 20 && strings.EqualFold(stored[:5], "{MD5}"):
+		return FormatLDAPMD5
 	case n > 20 && stored[0] == '{' && isLDAPScheme(stored[1:]):
 		return FormatLDAP
 	case n >= 54 && (strings.HasPrefix(stored, "0x0100") || strings.HasPrefix(stored, "0x0200")) && isHex(stored[2:]):
@@ -130,7 +133,7 @@ func isBase64(s string, bytes int) bool {
 func isLDAPScheme(s string) bool {
 	scheme, _, ok := strings.Cut(s, "}")
 	switch strings.ToUpper(scheme) {
-	case "SSHA", "SHA", "SMD5", "MD5", "SSHA256", "SHA256", "SSHA512", "SHA512", "CRYPT", "PBKDF2", "ARGON2", "X-NTHASH":
+	case "SSHA", "SHA", "SMD5", "SSHA256", "SHA256", "SSHA512", "SHA512", "CRYPT", "PBKDF2", "ARGON2", "X-NTHASH":
 		return ok
 	}
 	return false

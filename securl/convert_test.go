@@ -94,7 +94,7 @@ func TestConvertRefuses(t *testing.T) {
 		{"foreign hash", securl.ConvertOptions{}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind; if it is none, say which rows are plain (md5-hex)"},
 		{"foreign hash is not kept", securl.ConvertOptions{KeepHashed: true}, "pw\n" + hexOf("x") + "\n", "securl: line 2, column 1: the password looks like a hash of another kind; if it is none, say which rows are plain (md5-hex)"},
 		{"open quote at the end", securl.ConvertOptions{}, "id,pw\n1,secret\n2,\"secret\n", "securl: line 3, column 3: the quotation mark that begins here is never closed"},
-		{"open quote, and more quotes", securl.ConvertOptions{}, "id,pw\n1,\"secret\n2,\"secret\"\n", "securl: line 3, column 4: text after the closing quotation mark of a field, 1 lines below its beginning: one mark is missing or too many"},
+		{"open quote, and more quotes", securl.ConvertOptions{}, "id,pw\n1,\"secret\n2,\"secret\"\n", "securl: line 3, column 4: text after the closing quotation mark of a field that begins 1 line(s) above: one mark is missing or too many"},
 		{"quote in the middle", securl.ConvertOptions{}, "id,pw\n1,5\" disk\n", "securl: line 2, column 4: a quotation mark within an unquoted field: quote the field and double the mark, or say that the list has no quoting"},
 		{"missing column", securl.ConvertOptions{}, "id,name\n1,secret\n", `securl: line 1, column 1: there is no column "pw" among the 2 of the header row`},
 		{"column in other case", securl.ConvertOptions{}, "id,PW\n", `securl: line 1, column 1: there is no column "pw", but one "PW": names are compared exactly`},

@@ -243,7 +243,7 @@ func (c *cursor) quoted(f *field) (last bool, err *ListError) {
 	}
 	begins := ""
 	if n := c.line - f.line; n > 0 {
-		begins = fmt.Sprintf(", %d lines below its beginning", n)
+		begins = fmt.Sprintf(" that begins %d line(s) above", n)
 	}
 	return false, c.fail(f.end, "text after the closing quotation mark of a field%s: one mark is missing or too many", begins)
 }

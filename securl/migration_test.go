@@ -77,6 +77,7 @@ func TestMigrate(t *testing.T) {
 				s := serve(columnType, plain)
 				m := migration(t, s)
 				m.ServerSide, m.CopyTable = serverSide, "Backup"
+				m.DB.SetMaxOpenConns(1) // it never needs a second connection
 				var seen []int64
 				res, err := m.Run(t.Context(), func(r securl.MigrationResult) { seen = append(seen, r.Rows) })
 				require.NoError(t, err)

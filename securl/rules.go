@@ -95,7 +95,7 @@ var RulePlaintext = &connsec.Rule{
 
 func judgePlaintext(o ColumnObservation) connsec.Verdict {
 	if o.Plain == 0 {
-		return connsec.Passed("none of %d values is in plain text", o.values())
+		return connsec.Passed("all %d values have the form of a hash", o.values())
 	}
 	return connsec.Failed("%d of %d values look like plain text", o.Plain, o.values()).With("plain", o.Plain).With("values", o.values())
 }
@@ -112,7 +112,7 @@ var RuleMD5Weak = &connsec.Rule{
 }
 
 func judgeMD5Weak(o ColumnObservation) connsec.Verdict {
-	switch weak := o.MD5 + o.HexMD5 + o.Other[FormatSpacedMD5]; {
+	switch weak := o.MD5 + o.HexMD5 + o.Other[FormatSpacedMD5] + o.Other[FormatLDAPMD5]; {
 	case weak > 0:
 		v := connsec.Failed("%d of %d values are unsalted MD5", weak, o.values())
 		if o.Duplicates > 0 {
@@ -173,12 +173,10 @@ func judgeDoubleHashed(o ColumnObservation) connsec.Verdict {
 	switch {
 	case o.HashedTwice > 0:
 		return connsec.Failed("%d of %d hashes are proved to be hashes of hashes", o.HashedTwice, o.MD5)
-	case o.MD5 == 0:
-		return connsec.Passed("no value has the form of Circle's hash, so none was hashed twice by it")
-	case o.HashedOnce == o.MD5:
-		return connsec.Passed("all %d hashes are proved to be made from a password", o.MD5)
+	case o.HashedOnce+o.Plain == o.values():
+		return connsec.Passed("%d values are plain and %d are proved to be hashed once", o.Plain, o.HashedOnce)
 	default:
-		return connsec.Unknown("a hash does not show what it was made from; %d of %d are proved to be hashed once, none twice", o.HashedOnce, o.MD5)
+		return connsec.Unknown("a hash does not show what it was made from; %d of %d are proved to be hashed once, none twice", o.HashedOnce, o.values()-o.Plain)
 	}
 }
 
@@ -297,5 +295,5 @@ func judgeGuessable(o ColumnObservation) connsec.Verdict {
 	case o.HashedTwice > 0:
 		return connsec.Unknown("%d values are hashes of hashes", o.HashedTwice)
 	}
-	return connsec.Passed("none of %d is the recipient ID, the user name or among the %d most common", o.values(), len(commonPasswords))
+	return connsec.Passed("none of %d is the recipient ID or user name given with it, or among the %d most common", o.values(), len(commonPasswords))
 }
