@@ -479,9 +479,9 @@ func (s *scriptReader) literal(t token) mapped {
 // readDefinition looks whether the word that has just been read begins a definition, and
 // reads it if so.
 func (s *scriptReader) readDefinition(word token) {
-	p := s.toks.prev
-	if k := p[1].kind; k == js.DotToken || k == js.OptChainToken {
-		switch string(p[2].data) {
+	p := s.toks
+	if k := p.before(1).kind; k == js.DotToken || k == js.OptChainToken {
+		switch string(p.before(2).data) {
 		case "window", "self", "globalThis", "top", "parent", "this":
 		default:
 			return // somebody else's property

@@ -22,8 +22,8 @@ func (c *collector) readJSON(m mapped, kind Kind, where string) {
 			continue
 		}
 		key := ""
-		if p := s.toks.prev; p[1].data != nil && p[1].is(":") {
-			key = string(bytes.Trim(p[2].data, `"'`))
+		if p := s.toks; p.before(1).is(":") {
+			key = string(bytes.Trim(p.before(2).data, `"'`))
 		}
 		if slices.Contains([]string{"$schema", "$id", "$ref", "@context", "@type", "@id", "@vocab", "xmlns", "description", "homepage", "license", "bugs", "repository"}, key) {
 			continue

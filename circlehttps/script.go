@@ -219,11 +219,11 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 
 // trackTag follows JSX tags, so that src in <img src="…"> is known as an image's.
 func (s *scriptReader) trackTag(t token) {
-	p := s.toks.prev
+	p := s.toks
 	switch {
 	case t.kind == js.GtToken:
 		s.tag = ""
-	case p[1].kind == js.LtToken && js.IsIdentifierName(t.kind) && p[1].off+1 == t.off:
+	case p.before(1).kind == js.LtToken && js.IsIdentifierName(t.kind) && p.before(1).off+1 == t.off:
 		s.tag = string(t.data)
 	case t.kind == js.SemicolonToken:
 		s.tag = ""
@@ -244,14 +244,14 @@ var (
 
 // usage looks at the tokens before the literal that has just been read (prev[0]).
 func (s *scriptReader) usage() usage {
-	p := s.toks.prev
-	switch before := p[1]; before.kind {
+	p := s.toks
+	switch before := p.before(1); before.kind {
 	case js.EqEqToken, js.EqEqEqToken, js.NotEqToken, js.NotEqEqToken, js.CaseToken:
 		return usage{ignore: true}
 	case js.AddToken, js.QuestionToken, js.OrToken, js.AndToken, js.NullishToken:
 		return usage{}
 	case js.ColonToken:
-		if name := p[2]; js.IsIdentifierName(name.kind) || name.kind == js.StringToken {
+		if name := p.before(2); js.IsIdentifierName(name.kind) || name.kind == js.StringToken {
 			if b := s.toks.top(); b == nil || b.open != '{' {
 				return usage{} // the colon of a conditional
 			}
@@ -259,15 +259,15 @@ func (s *scriptReader) usage() usage {
 		}
 		return usage{}
 	case js.EqToken:
-		name := p[2]
+		name := p.before(2)
 		if s.tag != "" && js.IsIdentifierName(name.kind) {
 			if k, _ := attributeKind(s.tag, string(bytes.ToLower(name.data)), func(string) string { return "" }); k != 0 {
 				return usage{kind: k, where: "jsx " + s.tag + " " + string(name.data)}
 			}
 			return usage{}
 		}
-		if p[3].kind == js.DotToken {
-			return s.assigned(string(name.data), string(p[4].data))
+		if p.before(3).kind == js.DotToken {
+			return s.assigned(string(name.data), string(p.before(4).data))
 		}
 		if name.is("location") {
 			return usage{kind: Navigation, where: s.where + " location"}
@@ -277,7 +277,7 @@ func (s *scriptReader) usage() usage {
 		return usage{kind: Active, where: s.where + " import"}
 	case js.OpenParenToken, js.CommaToken:
 		b := s.toks.top()
-		if n := len(s.toks.open); p[0].kind == js.TemplateStartToken && n > 1 && s.toks.deeper == 0 {
+		if n := len(s.toks.open); p.before(0).kind == js.TemplateStartToken && n > 1 && s.toks.deeper == 0 {
 			b = &s.toks.open[n-2] // the template itself is a bracket
 		}
 		if b != nil && b.open == '(' {

@@ -34,7 +34,8 @@ type bracket struct {
 type tokens struct {
 	in      *parse.Input
 	lx      *js.Lexer
-	prev    [5]token // the latest first
+	ring    [8]token // the latest tokens; see before
+	count   int
 	open    []bracket
 	deeper  int // brackets beyond maxDepth
 	closed  bool
@@ -61,6 +62,9 @@ func newTokens(text []byte) *tokens {
 	return &tokens{in: in, lx: js.NewLexer(in)}
 }
 
+// before returns the i-th latest token: 0 is the one that next returned last. There are seven.
+func (r *tokens) before(i int) *token { return &r.ring[(r.count-i)&(len(r.ring)-1)] }
+
 // back returns the latest token to the reader. It may be called once per next.
 func (r *tokens) back() { r.pushed = true }
 
@@ -76,7 +80,7 @@ func (r *tokens) top() *bracket {
 func (r *tokens) next() (t token, ok bool) {
 	if r.pushed {
 		r.pushed = false
-		return r.prev[0], true
+		return *r.before(0), true
 	}
 	for {
 		if r.in.Offset() > r.in.Len() { // the lexer steps over the end after a lone # or \
@@ -94,7 +98,7 @@ func (r *tokens) next() (t token, ok bool) {
 		}
 		off := r.in.Offset() - len(data)
 		switch kind {
-		case js.WhitespaceToken, js.LineTerminatorToken:
+		case js.WhitespaceToken, js.LineTerminatorToken: // beyond ASCII
 			continue
 		case js.CommentToken, js.CommentLineTerminatorToken:
 			if r.comment != nil {
@@ -126,14 +130,15 @@ func (r *tokens) next() (t token, ok bool) {
 		}
 		t = token{kind, data, off}
 		r.track(t)
-		copy(r.prev[1:], r.prev[:4])
-		r.prev[0] = t
+		r.count++
+		r.ring[r.count%len(r.ring)] = t
 		return t, true
 	}
 }
 
-// around reads what the lexer is not to see: strings, numbers and stray bytes. An error of the
-// lexer costs a pass over the whole text, so a text full of errors would take quadratic time.
+// around reads what the lexer is not to see. Strings, numbers and stray bytes, because an error
+// of the lexer costs a pass over the whole text, so that a text full of errors would take
+// quadratic time; words and blanks, because they are most of a text and need less here.
 // handled is false if the lexer is to read on; an ErrorToken stands for something to skip.
 func (r *tokens) around() (kind js.TokenType, data []byte, handled bool) {
 	c := r.in.Peek(0)
@@ -155,6 +160,20 @@ func (r *tokens) around() (kind js.TokenType, data []byte, handled bool) {
 			r.in.Move(1)
 		}
 		return js.DecimalToken, r.in.Shift(), true
+	case c == ' ', c >= '\t' && c <= '\r':
+		for r.in.Move(1); ; r.in.Move(1) {
+			if c = r.in.Peek(0); c != ' ' && (c < '\t' || c > '\r') {
+				break
+			}
+		}
+		r.in.Skip()
+		return js.ErrorToken, nil, true
+	case c|0x20 >= 'a' && c|0x20 <= 'z', c == '_', c == '$':
+		for r.in.Move(1); wordBytes[r.in.Peek(0)]; {
+			r.in.Move(1)
+		}
+		data = r.in.Shift()
+		return wordKind(data), data, true
 	case c == '#':
 		if c = r.in.Peek(1); isAlnum(c) && !isDigit(c) || c == '_' || c == '$' {
 			return 0, nil, false
@@ -175,6 +194,70 @@ func (r *tokens) around() (kind js.TokenType, data []byte, handled bool) {
 	r.in.Move(1)
 	r.in.Skip()
 	return js.ErrorToken, nil, true
+}
+
+// wordBytes are those of which identifiers consist. What is not ASCII counts as letters.
+var wordBytes = func() (b [256]bool) {
+	for c := range b {
+		b[c] = isAlnum(byte(c)) || c == '_' || c == '$' || c >= 0x80
+	}
+	return b
+}()
+
+// wordKind tells apart the keywords that matter here.
+func wordKind(word []byte) js.TokenType {
+	if len(word) < 2 || len(word) > 10 {
+		return js.IdentifierToken
+	}
+	switch string(word) {
+	case "if":
+		return js.IfToken
+	case "while":
+		return js.WhileToken
+	case "for":
+		return js.ForToken
+	case "with":
+		return js.WithToken
+	case "return":
+		return js.ReturnToken
+	case "typeof":
+		return js.TypeofToken
+	case "case":
+		return js.CaseToken
+	case "in":
+		return js.InToken
+	case "of":
+		return js.OfToken
+	case "delete":
+		return js.DeleteToken
+	case "void":
+		return js.VoidToken
+	case "throw":
+		return js.ThrowToken
+	case "new":
+		return js.NewToken
+	case "else":
+		return js.ElseToken
+	case "do":
+		return js.DoToken
+	case "instanceof":
+		return js.InstanceofToken
+	case "await":
+		return js.AwaitToken
+	case "yield":
+		return js.YieldToken
+	case "from":
+		return js.FromToken
+	case "import":
+		return js.ImportToken
+	case "true":
+		return js.TrueToken
+	case "false":
+		return js.FalseToken
+	case "null":
+		return js.NullToken
+	}
+	return js.IdentifierToken
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
@@ -232,19 +315,18 @@ func (r *tokens) regexp(off int) int {
 
 // track keeps the stack of open brackets. It runs before t becomes prev[0].
 func (r *tokens) track(t token) {
-	p := r.prev
 	switch t.kind {
 	case js.OpenParenToken:
 		b := bracket{open: '('}
-		if js.IsIdentifierName(p[0].kind) {
-			b.callee = p[0].data
+		if js.IsIdentifierName(r.before(0).kind) {
+			b.callee = r.before(0).data
 			switch {
-			case (p[1].kind == js.DotToken || p[1].kind == js.OptChainToken) && js.IsIdentifierName(p[2].kind):
-				b.object = p[2].data
-			case p[1].kind == js.NewToken:
+			case (r.before(1).kind == js.DotToken || r.before(1).kind == js.OptChainToken) && js.IsIdentifierName(r.before(2).kind):
+				b.object = r.before(2).data
+			case r.before(1).kind == js.NewToken:
 				b.isNew = true
 			}
-			switch p[0].kind {
+			switch r.before(0).kind {
 			case js.IfToken, js.WhileToken, js.ForToken, js.WithToken:
 				b.regexOK = true
 			}
@@ -252,8 +334,8 @@ func (r *tokens) track(t token) {
 		r.push(b)
 	case js.OpenBraceToken:
 		// After an object literal a slash divides, after a block it starts an expression.
-		object := js.IsOperator(p[0].kind) || p[0].kind == js.OpenParenToken || p[0].kind == js.OpenBracketToken ||
-			p[0].kind == js.CommaToken || p[0].kind == js.ColonToken || p[0].kind == js.QuestionToken || p[0].kind == js.ReturnToken
+		object := js.IsOperator(r.before(0).kind) || r.before(0).kind == js.OpenParenToken || r.before(0).kind == js.OpenBracketToken ||
+			r.before(0).kind == js.CommaToken || r.before(0).kind == js.ColonToken || r.before(0).kind == js.QuestionToken || r.before(0).kind == js.ReturnToken
 		r.push(bracket{open: '{', regexOK: !object})
 	case js.OpenBracketToken:
 		r.push(bracket{open: '['})
@@ -289,7 +371,7 @@ func (r *tokens) trackElement(t token) {
 			if within {
 				r.pop()
 			}
-		case r.prev[0].kind != js.DivToken: // not />
+		case r.before(0).kind != js.DivToken: // not />
 			r.push(bracket{open: '<'})
 		}
 	}
@@ -319,7 +401,7 @@ func (r *tokens) pop() (regexOK bool) {
 // regexAllowed reports whether a slash after prev[0] starts a regular expression. JavaScript
 // decides that by grammar; these are the cases that a lexer can see.
 func (r *tokens) regexAllowed() bool {
-	switch k := r.prev[0].kind; {
+	switch k := r.before(0).kind; {
 	case k == js.ErrorToken: // nothing before
 		return true
 	case k == js.CloseParenToken, k == js.CloseBraceToken:
