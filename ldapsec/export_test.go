@@ -3,6 +3,7 @@ package ldapsec
 import (
 	"context"
 
+	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ntlm"
 	"github.com/connsec/connsec/tlscheck"
 )
@@ -21,4 +22,10 @@ func (c Config) BindUnbound(ctx context.Context, wrong bool) (Answer, error) {
 		client.Binding = ntlm.BindingHash([]byte("tls-server-end-point:another certificate"))
 	}
 	return *answerOf(bindNTLM(newSession(conn), spnego, client)), nil
+}
+
+func secret(s string) connsec.Secret { return connsec.NewSecret(s) }
+
+func ntlmUser(c Config, user string) ntlm.Client {
+	return ntlm.Client{User: user, Hash: ntlm.Hash("pw"), Rand: c.rand(), Now: c.now}
 }

@@ -116,6 +116,7 @@ func TestSlapd(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			tt.server.TLS = realsrv.Material(files)
 			srv := tt.server.Start(t)
 			c := config(ca, srv.LDAP, srv.LDAPS)
@@ -165,6 +166,7 @@ func TestSamba(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			root := ""
 			if tt.trixie {
 				root = realsrv.Trixie(t, "samba")

@@ -23,7 +23,7 @@ func rulesOf[T any](checks []connsec.Check[T]) []*connsec.Rule {
 // The documents that the rules cite.
 
 func rfc(number, section string) connsec.Citation {
-	return connsec.Citation{Doc: "RFC " + number, Section: section, URL: "https://www.rfc-editor.org/rfc/rfc" + number}
+	return connsec.Citation{Doc: "RFC " + number, Section: section, URL: "https://www.rfc-editor.org/rfc/rfc" + number + ".html"}
 }
 
 var (

@@ -142,7 +142,7 @@ var RuleCleartextBindAccepted = &connsec.Rule{
 	Why:      "One client with a wrong setting is enough to send a password in clear, and it works, so nobody notices. An attacker who answers on port 389 in the server's place collects them.",
 	Fix:      "Active Directory: require signing (LDAPServerIntegrity = 2 by the policy \"LDAP server signing requirements\"). Samba: ldap server require strong auth = yes. OpenLDAP: security simple_bind=128. 389 Directory Server: nsslapd-require-secure-binds: on. Or close port 389.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("4513", "6.3.1"), refSigning, refSlapd, refSamba}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("4513", "6.3.3"), refSigning, refSlapd, refSamba}, Since: "0.1.0",
 }
 
 func judgeCleartextBind(s Server) connsec.Verdict {
@@ -339,7 +339,7 @@ var RuleAnonymousSearch = &connsec.Rule{
 	Why:      "Everyone on the network gets the list of users and groups, to try passwords on and to write convincing mail to.",
 	Fix:      "OpenLDAP: give anonymous access to userPassword for authentication only (\"by anonymous auth\") and to nothing else. 389 Directory Server: nsslapd-allow-anonymous-access: rootdse. Active Directory: clear the seventh character of dSHeuristics.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("4513", "6.2"), refSlapd}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("4513", "6.1"), refSlapd}, Since: "0.1.0",
 }
 
 func judgeAnonymousSearch(s Server) connsec.Verdict {
@@ -380,7 +380,7 @@ var RuleNullBaseSearch = &connsec.Rule{
 	Why:      "A client that knows nothing about the directory gets entries out of it, from every part at once.",
 	Fix:      "OpenLDAP: remove defaultsearchbase, or restrict anonymous access. Others: restrict anonymous access to the root DSE itself.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{rfc("4512", "5.1"), rfc("4513", "6.2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("4512", "5.1"), rfc("4513", "6.1")}, Since: "0.1.0",
 }
 
 func judgeNullBase(s Server) connsec.Verdict {
@@ -399,7 +399,7 @@ var RuleRootDSELeak = &connsec.Rule{
 	Why:      "Host name, domain, product version and functional level tell an attacker what to try.",
 	Fix:      "OpenLDAP: restrict access to dn.base=\"\" (clients that discover naming contexts then need them in their setting). Active Directory always answers.",
 	Severity: connsec.Info,
-	Refs:     []connsec.Citation{rfc("4512", "5.1"), rfc("4513", "6.2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("4512", "5.1"), rfc("4513", "6.1")}, Since: "0.1.0",
 }
 
 func judgeRootDSE(s Server) connsec.Verdict {

@@ -32,7 +32,7 @@ var RuleCleartext = &connsec.Rule{
 	Why:      "A simple bind sends the account and its password in clear, and so do the logins that the product checks against the directory: anyone on the path reads them, and can answer in the directory's place.",
 	Fix:      "Select SSL (in newer releases: TLS) with port 636.",
 	Severity: connsec.Critical,
-	Refs:     []connsec.Citation{refGuide, rfc("4513", "6.3.1")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refGuide, rfc("4513", "6.3.3")}, Since: "0.1.0",
 }
 
 func judgeCleartext(c Config) connsec.Verdict {
@@ -51,7 +51,7 @@ var RuleStartTLS = &connsec.Rule{
 	Why:      "START TLS begins in clear: an attacker on the path can refuse the upgrade, or put bytes of its own around it, and clients that go on all the same send the password in clear.",
 	Fix:      "Select SSL (in newer releases: TLS) with port 636 instead of START TLS with port 389.",
 	Severity: connsec.High,
-	Refs: []connsec.Citation{refGuide, rfc("4513", "3.1.4"), {
+	Refs: []connsec.Citation{refGuide, rfc("4513", "6.2"), {
 		Doc: "NO STARTTLS", Section: "Why TLS is better without STARTTLS", URL: "https://nostarttls.secvuln.info/",
 	}}, Since: "0.1.0",
 }
@@ -121,7 +121,7 @@ var RuleAnonymousBind = &connsec.Rule{
 	Why:      "It works only if the directory shows its entries to everybody on the network, who then has the list of accounts to try passwords on.",
 	Fix:      "Create an account that may read what the product needs and nothing else, and enter it.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("4513", "5.1.1"), rfc("4513", "6.2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("4513", "5.1.1"), rfc("4513", "6.1")}, Since: "0.1.0",
 }
 
 func judgeAnonymousBind(c Config) connsec.Verdict {
