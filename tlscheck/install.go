@@ -27,11 +27,11 @@ type Installed struct {
 
 // pfxEncoder writes what OpenSSL 1.1.1, Java 12 and Windows Server 2019 and later can read:
 // AES-256 under PBKDF2 with SHA-256, and a MAC with SHA-256. PBMAC1 (RFC 9579) would be
-// stronger on paper, but Windows does not read it. Three derivations of pfxIterations stay
-// below the 600 000 that Windows and .NET accept in all.
+// stronger on paper, but Windows is not known to read it. Three derivations of pfxIterations stay
+// below the 600 000 that .NET accepts in all.
 var pfxEncoder = pkcs12.Modern2023.WithIterations(pfxIterations)
 
-const pfxIterations = 100_000
+const pfxIterations = 50_000
 
 // Install replaces the files of the set by those for a new certificate: KEY (PKCS #8 in PEM,
 // not encrypted, for its owner only), CER (the chain in PEM) and PFX (key and chain under

@@ -50,7 +50,7 @@ type pfxFile struct {
 
 // maxKDFWork bounds the iterations spent on one opening of a file; OWASP asks for 600 000 per
 // derivation, and a file has up to three. A hostile file could ask for 2^31. What is not seen
-// in time is a key that is encrypted again inside an encrypted part.
+// in time is a key that is encrypted again inside an encrypted part (go-pkcs12 issue 80).
 const maxKDFWork = 4_000_000
 
 var (
