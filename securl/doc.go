@@ -34,9 +34,9 @@
 // # Not confirmed by a real server
 //
 // The hashes agree with the published outputs of real servers, and the code page tables were
-// recorded on Windows. The migration was tested against a model of SQL Server that understands
-// exactly its statements, is killed at every one of them, and is changed by other sessions
-// meanwhile. No SQL Server has run them yet. To be confirmed there: that each statement and the
+// recorded on Windows. The migration was tested, with go-mssqldb and without, against a model of
+// SQL Server that understands exactly its statements, is killed at every one of them, and is
+// changed by other sessions meanwhile. No SQL Server has run them yet. To be confirmed there: that each statement and the
 // script parse on the oldest version in use, that a cut of an UTF-8 argument ends before a
 // character, that a lone surrogate becomes "?", and that VARCHAR of another collation is converted
 // through Unicode on its way into the function. A dry run and a run with a copy table show all
