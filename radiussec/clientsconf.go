@@ -197,46 +197,33 @@ func (r *confReader) line(s string, at connsec.Position, depth int) error {
 	}
 }
 
-// skip passes over a line of a section that is not read; only braces count there.
+// skip passes over a line of a section that is not read. Only braces count there, and only
+// those that stand alone or at the end: others belong to expansions and regular expressions.
 func (r *confReader) skip(s string, at connsec.Position) error {
-	var quote byte
-	for i := 0; i < len(s); i++ {
-		switch ch := s[i]; {
-		case quote != 0 && ch == '\\':
-			i++
-		case quote != 0:
-			if ch == quote {
+	for s = strings.TrimLeft(s, confSpace); s != "" && s[0] != '#'; s = strings.TrimLeft(s, confSpace) {
+		end, quote := 0, byte(0)
+		for ; end < len(s) && (quote != 0 || strings.IndexByte(confSpace, s[end]) < 0); end++ {
+			switch {
+			case s[end] == '\\':
+				end++
+			case s[end] == quote:
 				quote = 0
+			case quote == 0 && (s[end] == '"' || s[end] == '\'' || s[end] == '`'):
+				quote = s[end]
 			}
-		case ch == '"' || ch == '\'' || ch == '`':
-			quote = ch
-		case ch == '#' && (i == 0 || strings.IndexByte(confSpace, s[i-1]) >= 0):
-			return nil
-		case ch == '%' && i+1 < len(s) && s[i+1] == '{', ch == '$' && i+1 < len(s) && s[i+1] == '{':
-			// an expansion, which has balanced braces of its own
-			depth := 0
-			for ; i < len(s); i++ {
-				if s[i] == '{' {
-					depth++
-				} else if s[i] == '}' {
-					if depth--; depth == 0 {
-						break
-					}
-				}
-			}
-		case ch == '{':
+		}
+		token, rest := s[:min(end, len(s))], strings.TrimLeft(s[min(end, len(s)):], confSpace)
+		switch {
+		case token == "{", strings.HasSuffix(token, "{") && (rest == "" || rest[0] == '#'):
 			if err := r.open(section{kind: "block", source: at, opaque: true}); err != nil {
 				return err
 			}
-		case ch == '}':
-			if len(r.stack) == 1 {
-				return fmt.Errorf("radiussec: %s: a closing brace too many", at)
-			}
-			r.stack = r.stack[:len(r.stack)-1]
-			if !r.stack[len(r.stack)-1].opaque {
-				return r.line(s[i+1:], at, maxConfDepth)
+		case token == "}":
+			if r.stack = r.stack[:len(r.stack)-1]; !r.stack[len(r.stack)-1].opaque {
+				return r.line(rest, at, maxConfDepth)
 			}
 		}
+		s = rest
 	}
 	return nil
 }
@@ -310,14 +297,18 @@ func word(s string, key bool) (confValue, string, error) {
 	}
 	if q := s[0]; q == '"' || q == '\'' || q == '`' {
 		var b strings.Builder
+		escape := false
 		for i := 1; i < len(s); i++ {
 			switch {
+			case s[i] == q && escape: // 3.2.1 keeps the backslash, 3.2.7 does not
+				return confValue{quote: q, why: "its backslash means different things to different releases of FreeRADIUS"}, s[i+1:], nil
 			case s[i] == q:
 				return confValue{text: b.String(), quote: q}, s[i+1:], nil
 			case s[i] == '\\' && i+1 < len(s):
 				i++
 				if s[i] != q {
 					b.WriteByte('\\')
+					escape = escape || q != '\''
 				}
 				b.WriteByte(s[i])
 			default:
@@ -364,7 +355,7 @@ func (r *confReader) begin(kind, name string, at connsec.Position) error {
 
 // set takes an item. The first of two equal ones counts.
 func (r *confReader) set(key string, v confValue, at connsec.Position) {
-	if v.quote != '\'' {
+	if v.quote != '\'' && v.why == "" {
 		v = r.expand(v)
 	}
 	top := r.stack[len(r.stack)-1]
