@@ -1,6 +1,7 @@
 package tlscheck_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -51,6 +52,25 @@ func TestJudgePFXProtection(t *testing.T) {
 		assert.Equal(t, tt.detail, f.Detail)
 		assert.Equal(t, tt.severity, f.Severity, tt.detail)
 	}
+}
+
+// One key can be encoded in more ways than one, and some kinds of keys are not parsed at all.
+func TestKeysAreComparedAsKeys(t *testing.T) {
+	ca := filesCA(t)
+	good := ca.MustIssue(t, testca.Leaf{Names: []string{serverName}, Key: testca.RSA2048})
+	set := writeSet(t, ca, good)
+	set.PFX = ""
+	o, err := set.Observe(t.Context())
+	require.NoError(t, err)
+	// RFC 3279 §2.3.1 wants parameters NULL; without them it is the same key.
+	rsaWithNull, rsaWithout := "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00", "\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+	leaf := *o.CER.Chain.Certs[0]
+	leaf.RawSubjectPublicKeyInfo = bytes.Replace(leaf.RawSubjectPublicKeyInfo, []byte(rsaWithNull), []byte(rsaWithout), 1)
+	require.NotEqual(t, o.CER.Chain.Certs[0].RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
+	o.CER.Chain.Certs[0] = &leaf
+	ruletest.Expect(t, o.Judge(), connsec.Pass, tlscheck.RuleFilesKeyMismatch)
+	leaf.PublicKey = nil
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, tlscheck.RuleFilesKeyMismatch)
 }
 
 // Windows writes the root first; the key tells which certificate is the leaf.

@@ -217,6 +217,21 @@ type KeyFacts struct {
 	Encryption string `json:"encryption,omitempty"` // algorithm of the key's own encryption; empty: it stands in clear
 }
 
+// certifiedBy tells whether the certificate is for this key. Encodings of one key may differ
+// (parameters absent or NULL), so unequal bytes are compared as keys; known is false for
+// algorithms that crypto/x509 does not parse, such as id-RSASSA-PSS.
+func (k *KeyFacts) certifiedBy(c *x509.Certificate) (match, known bool) {
+	if string(c.RawSubjectPublicKeyInfo) == string(k.PublicKey) {
+		return true, true
+	}
+	mine, err := x509.ParsePKIXPublicKey(k.PublicKey)
+	theirs, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if err != nil || !ok {
+		return false, false
+	}
+	return theirs.Equal(mine), true
+}
+
 func factsOf(key crypto.Signer, encryption string) (*KeyFacts, error) {
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/connsec/connsec"
@@ -166,15 +167,19 @@ var RuleFilesKeyMismatch = &connsec.Rule{
 }
 
 func judgeFilesKeyMismatch(o FilesObservation) connsec.Verdict {
+	unsure := append(o.unread([]*File{o.PFX, o.KEY}, showsKey), o.unread([]*File{o.CER}, showsLeaf)...)
 	var compared, bad []string
 	for _, k := range o.files() {
 		if !showsKey(k) {
 			continue
 		}
 		for _, c := range o.holders() {
+			match, known := k.Key.certifiedBy(c.leaf())
 			switch {
-			case string(c.leaf().RawSubjectPublicKeyInfo) == string(k.Key.PublicKey):
+			case match:
 				compared = append(compared, k.name()+" and "+c.name())
+			case !known:
+				unsure = append(unsure, c.name()+": its kind of public key is not supported here")
 			case c.holdsCertificateOf(k.Key):
 				bad = append(bad, fmt.Sprintf("the certificate of the key in %s is not the first in %s", k.name(), c.name()))
 			default:
@@ -182,7 +187,6 @@ func judgeFilesKeyMismatch(o FilesObservation) connsec.Verdict {
 			}
 		}
 	}
-	unsure := append(o.unread([]*File{o.PFX, o.KEY}, showsKey), o.unread([]*File{o.CER}, showsLeaf)...)
 	switch {
 	case len(bad) > 0:
 		return connsec.Failed("%s", strings.Join(bad, "; "))
@@ -195,12 +199,10 @@ func judgeFilesKeyMismatch(o FilesObservation) connsec.Verdict {
 }
 
 func (f *File) holdsCertificateOf(key *KeyFacts) bool {
-	for _, c := range f.Chain.Certs {
-		if string(c.RawSubjectPublicKeyInfo) == string(key.PublicKey) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.Chain.Certs, func(c *x509.Certificate) bool {
+		match, _ := key.certifiedBy(c)
+		return match
+	})
 }
 
 // RuleFilesDiffer: one server, one certificate.
