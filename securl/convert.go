@@ -320,7 +320,7 @@ func (c *conversion) hash(k *chunk, f field, raw, buf []byte) (in []byte, keep b
 		}
 	}
 	format := FormatPlain
-	if len(raw) >= 20 && c.o.Rows == nil { // the shortest hash has 22
+	if len(raw) >= 20 && c.o.Rows == nil { // no hash is shorter
 		if simple {
 			format = FormatOf(string(raw))
 		} else {

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -112,6 +114,28 @@ func TestHashGolden(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, len(c.in) >= 249, ok, "one character more, unless it is cut off")
 		})
+	}
+}
+
+// vectors.txt was computed by vectors.py, which shares no code with this package.
+func TestHashVectors(t *testing.T) {
+	data, err := os.ReadFile("testdata/vectors.txt")
+	require.NoError(t, err)
+	seen := map[int]int{}
+	for line := range strings.Lines(string(data)) {
+		part := strings.SplitN(strings.TrimSpace(line), " ", 3)
+		require.Len(t, part, 3)
+		page, err := strconv.Atoi(part[0])
+		require.NoError(t, err)
+		var password string
+		require.NoError(t, json.Unmarshal([]byte(part[2]), &password))
+		got, err := securl.Hasher{Collation: collation(t, page)}.Hash(password)
+		require.NoError(t, err)
+		assert.Equal(t, part[1], got, "%d %q", page, password)
+		seen[page]++
+	}
+	for _, page := range securl.CodePages() {
+		assert.GreaterOrEqual(t, seen[page], 30, page)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -178,12 +179,15 @@ type keyType struct {
 	Collation string `json:"collation,omitempty"`
 }
 
+var collationName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+
 func (k keyType) supported() bool {
 	switch k.Type {
 	case "tinyint", "smallint", "int", "bigint", "uniqueidentifier":
 		return true
 	case "char", "varchar", "nchar", "nvarchar":
-		return k.Length > 0 // not (max): those cannot be unique anyway
+		// Not (max), which cannot be unique. The collation goes into statements as it is.
+		return k.Length > 0 && collationName.MatchString(k.Collation)
 	}
 	return false
 }

@@ -477,6 +477,32 @@ func TestMigrateConfigErrors(t *testing.T) {
 	}
 }
 
+// What was changed after the copy is not taken for a mistake, but shown.
+func TestMigrateShowsWhatDiffersFromTheCopy(t *testing.T) {
+	s := serve("varchar", map[int64]*string{1: text("one"), 2: text("two")})
+	m := migration(t, s)
+	m.CopyTable = "Backup"
+	s.before = func(stmt string) {
+		if strings.HasPrefix(stmt, "UPDATE t SET") {
+			s.set(2, text("new two"))
+		}
+	}
+	res, err := m.Run(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, int64(1), res.Changed)
+	assert.Equal(t, []string{"2"}, res.ChangedKeys)
+	hashedOnce(t, s, map[int64]*string{1: text("one"), 2: text("new two")})
+
+	// The copy is dropped, as it should be; a later run does without.
+	s.mu.Lock()
+	s.committed.copy = nil
+	s.mu.Unlock()
+	res, err = m.Run(t.Context(), nil)
+	require.ErrorIs(t, err, securl.ErrMigrated)
+	assert.Zero(t, res.Changed)
+	assert.Equal(t, int64(2), res.Verified)
+}
+
 func TestMigrateResumeMismatch(t *testing.T) {
 	s := serve("varchar", people(9))
 	m := migration(t, s)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +36,7 @@ type Plan struct {
 	// takes longer, and was not tried.
 	Batches   int64         `json:"batches"`
 	BatchSize int           `json:"batch_size"`
-	BatchRead time.Duration `json:"batch_read"`
+	BatchRead time.Duration `json:"batch_read_ns"`
 
 	// State of an earlier run: "", "running" or "done".
 	State string `json:"state"`
@@ -101,8 +100,6 @@ func (m Migration) Plan(ctx context.Context) (Plan, error) {
 	p.note()
 	return p, nil
 }
-
-var collationName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
 // schema reads everything but the rows.
 func (m Migration) schema(ctx context.Context) (Plan, error) {
@@ -188,7 +185,7 @@ func (m Migration) columns(ctx context.Context, p *Plan, refuse func(string, ...
 		keyFound = true
 		p.keys = keyType{Type: typ, Length: units, Collation: collation}
 		switch {
-		case !p.keys.supported() || collation != "" && !collationName.MatchString(collation):
+		case !p.keys.supported():
 			refuse("key column %s has type %s: use an integer, character or uniqueidentifier column", m.Key, typ)
 		case nullable:
 			refuse("key column %s can be NULL", m.Key)

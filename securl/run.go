@@ -24,14 +24,17 @@ type MigrationResult struct {
 	// Verified rows were read again at the end: they hold a hash or NULL. With a copy table,
 	// each hash was computed anew from the copy.
 	Verified int64 `json:"verified"`
-	// Changed rows hold a hash that is not that of the copy: their password was changed since.
-	Changed int64 `json:"changed"`
+	// Changed rows hold something else than the hash of what the copy holds: their password
+	// was changed since, or, with ServerSide, SQL Server hashes it differently. Look at them
+	// before the copy is dropped. ChangedKeys are the first ten.
+	Changed     int64    `json:"changed"`
+	ChangedKeys []string `json:"changed_keys,omitempty"`
 	// Passes over the table. More than one means that plain passwords were still being written.
 	Passes int `json:"passes"`
 	// Resumed says that an earlier run was continued, DryRun that nothing was written.
 	Resumed bool          `json:"resumed"`
 	DryRun  bool          `json:"dry_run"`
-	Elapsed time.Duration `json:"elapsed"`
+	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
 const (
@@ -81,6 +84,9 @@ func (r *run) run(ctx context.Context) error {
 	r.s = newStatements(r.m, r.p.keys)
 	r.hasher = Hasher{Collation: r.p.Collation}
 	if r.p.progress == nil {
+		if !r.m.DryRun && r.m.BackupTaken == "" && r.m.CopyTable == "" {
+			return ErrNoBackup
+		}
 		// Only a column that is plain from end to end may be begun.
 		if err := r.m.classify(ctx, &r.p); err != nil {
 			return err
@@ -147,9 +153,6 @@ func (r *run) start(ctx context.Context) (progressState, error) {
 	if r.p.progress != nil {
 		r.res.Resumed = r.p.progress.state == "running"
 		return *r.p.progress, nil
-	}
-	if r.m.BackupTaken == "" && r.m.CopyTable == "" {
-		return progressState{}, ErrNoBackup
 	}
 	// One transaction: either there is a copy and a table that knows of it, or neither.
 	err := r.transact(ctx, func(tx *sql.Tx) error {
@@ -432,7 +435,7 @@ func (r *run) sameHashes(before, after []storedRow) error {
 
 // verify reads every row at the end.
 func (r *run) verify(ctx context.Context, state progressState) error {
-	r.res.Verified, r.res.Changed = 0, 0
+	r.res.Verified, r.res.Changed, r.res.ChangedKeys = 0, 0, nil
 	var plain int64
 	rows, err := r.m.DB.QueryContext(ctx, r.s.scan())
 	if err != nil {
@@ -491,7 +494,9 @@ func (r *run) compare(ctx context.Context, s statements) error {
 			same = bytes.Equal(r.wide(want), now.V)
 		}
 		if !same {
-			r.res.Changed++
+			if r.res.Changed++; r.res.Changed <= 10 {
+				r.res.ChangedKeys = append(r.res.ChangedKeys, k.String())
+			}
 		}
 	}
 	if err := rows.Err(); err != nil {
