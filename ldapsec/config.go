@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -255,6 +256,9 @@ func (c Config) usable() error {
 		return errors.New("ldapsec: neither a server nor a domain is given; there is nothing to connect to")
 	case len(c.Servers) > maxServers:
 		return fmt.Errorf("ldapsec: %d servers; at most %d are taken", len(c.Servers), maxServers)
+	case slices.ContainsFunc(c.Servers, func(s string) bool { return strings.ContainsRune(s, '@') }):
+		// What stands there may be a password, and names get into errors and DNS questions.
+		return errors.New("ldapsec: a server name has a user or password before @; give the host name alone")
 	case c.Connect != "" && len(c.Servers) != 1:
 		return errors.New("ldapsec: an address to connect to is given, but not exactly one server that it could belong to")
 	}

@@ -79,23 +79,20 @@ func (c Config) dialServer(ctx context.Context, name string) (*ldap.Conn, error)
 	if c.Mode == StartTLS {
 		way = wayStartTLS
 	}
-	e := c.endpoint(name, c.port(), way)
-	conn, err := e.Dial(ctx, tlscheck.Intermediate)
+	where := subject(name, c.port(), way)
+	conn, err := c.dialTLS(ctx, name, c.port(), way)
 	if err != nil {
-		return nil, fmt.Errorf("ldapsec: %s: %w", e.Subject, explain(err, way))
+		return nil, fmt.Errorf("ldapsec: %s: %w", where, explain(err, way))
 	}
 	state := conn.ConnectionState()
 	stop := govern(ctx, conn)
-	fqdn, err := tlscheck.ParseFQDN(name)
-	if err == nil {
-		err = c.authenticate(ctx, newSession(conn), fqdn.String(), state)
-	}
+	err = c.authenticate(ctx, newSession(conn), referenceName(name), state)
 	if !stop() {
 		err = errors.Join(context.Cause(ctx), err)
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("ldapsec: %s: bind: %w", e.Subject, err)
+		return nil, fmt.Errorf("ldapsec: %s: bind: %w", where, err)
 	}
 	l := ldap.NewConn(conn, true)
 	l.Start()

@@ -5,13 +5,12 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ntlm"
-	"github.com/connsec/connsec/tlscheck"
 )
 
 // BindUnbound makes the NTLM bind of Dial without channel binding, or with one for another
 // certificate, and returns the server's answer.
 func (c Config) BindUnbound(ctx context.Context, wrong bool) (Answer, error) {
-	conn, err := c.endpoint(c.Servers[0], c.port(), wayLDAPS).Dial(ctx, tlscheck.Intermediate)
+	conn, err := c.dialTLS(ctx, c.Servers[0], c.port(), wayLDAPS)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -2,6 +2,7 @@ package ldapsec
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -316,7 +317,7 @@ func (l *look) openPlain(ctx context.Context, addrs []netip.AddrPort) {
 }
 
 func (l *look) openSecure(ctx context.Context) {
-	conn, err := l.c.endpoint(l.name, l.c.tlsPort(), wayLDAPS).Dial(ctx, tlscheck.Intermediate)
+	conn, err := l.c.dialTLS(ctx, l.name, l.c.tlsPort(), wayLDAPS)
 	if err != nil {
 		l.Unverified = oneLine(unverified(err))
 		return
@@ -491,9 +492,14 @@ func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	step, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	inside, err := l.handshake(step, conn)
+	cfg, err := l.c.tlsConfig(l.name)
 	if err != nil {
-		l.gluedRefused(ctx, addrs, err)
+		look.Detail = oneLine(err.Error())
+		return
+	}
+	inside, err := handshake(step, conn, cfg)
+	if err != nil {
+		l.gluedRefused(ctx, addrs, cfg, err)
 		return
 	}
 	stop := govern(step, conn)
@@ -528,7 +534,7 @@ const gluedID = 2
 
 // gluedRefused decides what a failed handshake says, by one without the glue: if that one
 // works, the glue was to blame, and a server that chokes on it does not process it.
-func (l *look) gluedRefused(ctx context.Context, addrs []netip.AddrPort, failed error) {
+func (l *look) gluedRefused(ctx context.Context, addrs []netip.AddrPort, cfg *tls.Config, failed error) {
 	problem := tlscheck.ProblemOf(failed)
 	if problem.Kind == tlscheck.NotTLS {
 		l.StartTLS.Glued = GluedInClear
@@ -539,7 +545,7 @@ func (l *look) gluedRefused(ctx context.Context, addrs []netip.AddrPort, failed 
 		defer func() { _ = conn.Close() }()
 		step, cancel := context.WithTimeout(ctx, stepTimeout)
 		defer cancel()
-		if _, err = l.handshake(step, conn); err == nil {
+		if _, err = handshake(step, conn, cfg); err == nil {
 			if problem.Kind == tlscheck.Timeout {
 				l.StartTLS.Detail = "the server does not answer the handshake in time"
 				return

@@ -2,7 +2,6 @@ package ldapsec
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -155,10 +154,4 @@ func describe(r ldapwire.Result) string {
 		s += ": " + oneLine(r.Diagnostic)
 	}
 	return s
-}
-
-// secured is a session inside TLS.
-type secured struct {
-	*session
-	state tls.ConnectionState
 }

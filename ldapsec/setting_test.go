@@ -109,6 +109,12 @@ func TestNoSecretComesOut(t *testing.T) {
 	c.Servers = []string{"user:" + secret + "@dc1.corp.example"}
 	r := c.Validate()
 	assert.NotContains(t, fmt.Sprintf("%+v", r), secret)
+	_, err = c.Observe(deadline(t))
+	require.ErrorContains(t, err, "before @")
+	assert.NotContains(t, err.Error(), secret)
+	_, err = c.Dial(deadline(t))
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), secret)
 	for _, in := range []string{
 		"ldaps://user:" + secret + "@dc1.corp.example", "ldaps://" + secret + "@:99999", "x://" + "dc1/" + secret,
 		"ldaps://dc1.corp.example:" + secret, "ldaps://dc1.corp.example/%" + secret, "ldaps://dc1.corp.example/?" + secret,

@@ -2,14 +2,12 @@ package ldapsec
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 
 	"github.com/connsec/connsec/internal/ldapwire"
-	"github.com/connsec/connsec/tlscheck"
 )
 
 // startTLS opens a connection and sends a StartTLS request, with a search glued behind it or
@@ -62,16 +60,4 @@ func readStartTLS(conn net.Conn) (res ldapwire.Result, before bool, err error) {
 		}
 	}
 	return res, before, errors.New("the server does not answer the StartTLS request")
-}
-
-// handshake makes a verified TLS handshake on a connection.
-func (l *look) handshake(ctx context.Context, conn net.Conn) (*tls.Conn, error) {
-	cfg, err := tlscheck.ClientConfig(tlscheck.Intermediate, l.name, l.c.Roots)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Time = l.c.Now
-	cfg.Certificates = l.c.ClientCertificates
-	tc := tls.Client(conn, cfg)
-	return tc, tc.HandshakeContext(ctx)
 }

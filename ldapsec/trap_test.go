@@ -307,6 +307,36 @@ func TestGoLDAPWithTheNegotiatorCarriesTheBinding(t *testing.T) {
 	assert.Equal(t, trap.NotBound, s.Observed()[1].Binding)
 }
 
+func TestNamesThatAreNotFullyQualifiedAreVerifiedAllTheSame(t *testing.T) {
+	waiver := connsec.Waiver{Rule: "ldap-name", Reason: "the appliance is known by this name only", Until: waiveStartTLS.Until}
+	for name, waivers := range map[string][]connsec.Waiver{
+		"dc1.corp.local":  nil, // Medium: many domains have such names
+		"DC1.corp.LOCAL.": nil,
+		"dc1":             {waiver},
+		"127.0.0.1":       {waiver},
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := newTrap(t, trap.LDAPHonest, strings.ToLower(strings.TrimSuffix(name, ".")))
+			other := newTrap(t, trap.LDAPHonest, "other.corp.local")
+			for s, says := range map[*trap.LDAP]string{good: "", other: "other.corp.local"} {
+				n := network{ports: map[string]string{"636": s.Addr()}}
+				c := ldapsec.Config{
+					Servers: []string{name}, Roots: s.Roots(), Dialer: n, Resolver: n, Waivers: waivers,
+					BindDN: "cn=svc", Password: connsec.NewSecret("pw"),
+				}
+				conn, err := c.Dial(deadline(t))
+				if says == "" {
+					require.NoError(t, err)
+					require.NoError(t, conn.Close())
+					continue
+				}
+				require.Error(t, err)
+				assert.ErrorContains(t, err, "certificate")
+			}
+		})
+	}
+}
+
 func TestAReferralIsNotFollowed(t *testing.T) {
 	s, c := spring(t, trap.LDAPReferring)
 	conn, err := c.Dial(deadline(t))

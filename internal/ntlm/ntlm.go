@@ -19,7 +19,8 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"golang.org/x/crypto/md4" //nolint:staticcheck // #nosec G506 -- NTOWF is defined with it (MS-NLMP 3.3.1)
+	//lint:ignore SA1019 NTOWF is defined with MD4 (MS-NLMP 3.3.1)
+	"golang.org/x/crypto/md4" // #nosec G506
 )
 
 // Negotiate flags (MS-NLMP 2.2.2.5).
