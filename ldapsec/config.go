@@ -285,7 +285,7 @@ func (c Config) target() string {
 		}
 		return s
 	case c.Domain != "":
-		return "domain " + oneLine(c.Domain)
+		return "domain " + oneLine(hostOf(c.Domain))
 	}
 	return "LDAP with automatic discovery"
 }

@@ -62,9 +62,9 @@ func (c Config) controllers(ctx context.Context) ([]string, error) {
 	d := c.discover(ctx)
 	switch {
 	case d.Problem != "":
-		return nil, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(c.Domain), d.Problem)
+		return nil, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(hostOf(c.Domain)), d.Problem)
 	case d.None:
-		return nil, fmt.Errorf("ldapsec: DNS knows no controllers of %s", oneLine(c.Domain))
+		return nil, fmt.Errorf("ldapsec: DNS knows no controllers of %s", oneLine(hostOf(c.Domain)))
 	}
 	report := connsec.Report{Target: c.target(), Findings: connsec.Run(c.target(), d, discoveryChecks)}
 	report, _ = report.Waive(c.Waivers, c.now())

@@ -51,7 +51,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 		d.LeftOut = len(d.Found) - len(names)
 		o.Discovery = &d
 		if len(names) == 0 && d.Problem != "" {
-			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(c.Domain), d.Problem)
+			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(hostOf(c.Domain)), d.Problem)
 		}
 	}
 	o.Servers = make([]Server, len(names))
@@ -111,7 +111,7 @@ func (s Server) unseen() string {
 
 // discover asks DNS for the domain's controllers, in the order of RFC 2782.
 func (c Config) discover(ctx context.Context) Discovery {
-	d := Discovery{Domain: c.Domain}
+	d := Discovery{Domain: hostOf(c.Domain)}
 	domain, err := tlscheck.ParseFQDN(c.Domain)
 	if err != nil {
 		d.Problem = "the domain is not a valid name"

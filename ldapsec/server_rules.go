@@ -68,9 +68,9 @@ func presentable(findings []connsec.Finding) []connsec.Finding {
 func judgeDiscovery(d Discovery) connsec.Verdict {
 	switch {
 	case d.Problem != "":
-		return connsec.Unknown("DNS gives no answer for the controllers of %s: %s", oneLine(d.Domain), d.Problem)
+		return connsec.Unknown("DNS gives no answer for the controllers of %s: %s", oneLine(hostOf(d.Domain)), d.Problem)
 	case d.None || len(d.Found) == 0:
-		return connsec.Failed("DNS knows no controllers of %s (no SRV record _ldap._tcp.dc._msdcs)", oneLine(d.Domain))
+		return connsec.Failed("DNS knows no controllers of %s (no SRV record _ldap._tcp.dc._msdcs)", oneLine(hostOf(d.Domain)))
 	}
 	domain, err := tlscheck.ParseFQDN(d.Domain)
 	if err != nil {

@@ -236,7 +236,7 @@ func judgeAutoDiscovery(c Config) connsec.Verdict {
 	case c.Domain == "":
 		return connsec.Unknown("the server is left to automatic discovery, so which servers are asked, and under which name their certificate is checked, cannot be told from the setting")
 	}
-	return connsec.Unknown("the servers are whatever DNS returns for %s; probing the domain tells", oneLine(c.Domain))
+	return connsec.Unknown("the servers are whatever DNS returns for %s; probing the domain tells", oneLine(hostOf(c.Domain)))
 }
 
 // RuleName: the name rules, for each server.

@@ -115,6 +115,11 @@ func TestNoSecretComesOut(t *testing.T) {
 	_, err = c.Dial(deadline(t))
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), secret)
+	c.Servers, c.Domain = nil, "user:"+secret+"@corp.example"
+	assert.NotContains(t, fmt.Sprintf("%+v", c.Validate()), secret)
+	o, err := c.Observe(deadline(t))
+	require.Error(t, err)
+	assert.NotContains(t, fmt.Sprintf("%+v %v", o, err), secret)
 	for _, in := range []string{
 		"ldaps://user:" + secret + "@dc1.corp.example", "ldaps://" + secret + "@:99999", "x://" + "dc1/" + secret,
 		"ldaps://dc1.corp.example:" + secret, "ldaps://dc1.corp.example/%" + secret, "ldaps://dc1.corp.example/?" + secret,
