@@ -266,10 +266,11 @@ func (s Site) readAll(ctx context.Context, files []file) error {
 	work := make(chan *file)
 	for range workers {
 		wg.Go(func() {
+			var buf []byte // one worker's files are read into the same memory, unless they are large
 			for f := range work {
 				weight := min(max(f.size, 1), s.maxFile())
 				if held.Acquire(ctx, weight) == nil {
-					s.read(f)
+					buf = s.read(f, buf)
 					held.Release(weight)
 				}
 				if s.Progress != nil {
@@ -294,17 +295,24 @@ func (s Site) readAll(ctx context.Context, files []file) error {
 	return context.Cause(ctx)
 }
 
-// read reads one file.
-func (s Site) read(f *file) {
+// maxBuffer is how large a buffer is kept for the next file.
+const maxBuffer = 4 << 20
+
+// read reads one file, into buf if that is large enough, and returns a buffer for the next.
+func (s Site) read(f *file, buf []byte) []byte {
 	if f.problem != "" {
-		return
+		return buf
 	}
-	src, err := s.load(f)
+	src, err := s.load(f, buf)
 	if err != nil {
 		f.problem = err.Error()
-		return
+		return buf
 	}
 	f.understand(src, nil)
+	if cap(src) > cap(buf) && cap(src) <= maxBuffer {
+		return src
+	}
+	return buf
 }
 
 // understand reads the text of the file, which it may write into and behind. refs, when set,
@@ -340,7 +348,7 @@ func (f *file) understand(src []byte, refs *[]string) {
 var errTooLarge = errors.New("it is larger than the limit for one file")
 
 // load reads a whole file into memory with one byte to spare, which the lexers need.
-func (s Site) load(f *file) ([]byte, error) {
+func (s Site) load(f *file, buf []byte) ([]byte, error) {
 	if f.size > s.maxFile() {
 		return nil, fmt.Errorf("%w: %d of at most %d bytes", errTooLarge, f.size, s.maxFile())
 	}
@@ -349,7 +357,11 @@ func (s Site) load(f *file) ([]byte, error) {
 		return nil, fmt.Errorf("it cannot be opened: %w", bare(err))
 	}
 	defer in.Close()
-	buf := make([]byte, f.size+1)
+	if int64(cap(buf)) > f.size {
+		buf = buf[:f.size+1]
+	} else {
+		buf = make([]byte, f.size+1, max(f.size+1, 64<<10))
+	}
 	n, err := io.ReadFull(in, buf)
 	switch {
 	case err == nil:

@@ -81,22 +81,17 @@ func (s *scriptReader) read() {
 		}
 	}
 	configs, customs := len(s.configs), len(s.customs)
-	for {
-		t, ok := s.toks.next()
-		if !ok {
-			break
+	for s.toks.advance() {
+		t := s.toks.before(0)
+		switch {
+		case t.kind == js.IdentifierToken && (t.is("xmpcfg") || t.is("xmpcustom")):
+			s.flush(0, false)
+			s.readDefinition(*t)
+		case !s.only:
+			s.step(t)
 		}
-		if t.kind == js.IdentifierToken && (t.is("xmpcfg") || t.is("xmpcustom")) {
-			s.flush(token{}, false)
-			s.readDefinition(t)
-			continue
-		}
-		if s.only {
-			continue
-		}
-		s.step(t)
 	}
-	s.flush(token{}, false)
+	s.flush(0, false)
 	// An assignment to a property makes the literal's value moot.
 	for _, key := range s.overrides {
 		for i := configs; i < len(s.configs); i++ {
@@ -112,10 +107,10 @@ func (s *scriptReader) read() {
 }
 
 // step handles one token that is not part of a definition.
-func (s *scriptReader) step(t token) {
+func (s *scriptReader) step(t *token) {
 	switch t.kind {
 	case js.StringToken, js.TemplateToken:
-		s.take(s.literal(t), t)
+		s.take(s.literal(*t))
 		return
 	case js.TemplateStartToken, js.TemplateMiddleToken, js.TemplateEndToken:
 		begin, end := t.off+1, t.off+len(t.data)
@@ -126,11 +121,11 @@ func (s *scriptReader) step(t token) {
 		}
 		m := decodeJS(s.code.cut(begin, max(begin, end)))
 		if t.kind == js.TemplateStartToken {
-			s.take(m, t)
-			s.flush(t, true)
+			s.take(m)
+			s.flush(t.kind, true)
 			return
 		}
-		s.flush(token{}, false)
+		s.flush(0, false)
 		s.judge(m, usage{where: s.where + " template"}, t.kind == js.TemplateMiddleToken)
 		return
 	case js.AddToken:
@@ -139,17 +134,21 @@ func (s *scriptReader) step(t token) {
 			return
 		}
 	}
-	s.flush(t, s.plus)
-	s.trackTag(t)
+	if s.hasWait {
+		s.flush(t.kind, s.plus)
+	}
+	if s.toks.jsx {
+		s.trackTag(t)
+	}
 }
 
 // take puts a literal behind the waiting one, or lets it wait.
-func (s *scriptReader) take(m mapped, t token) {
+func (s *scriptReader) take(m mapped) {
 	if s.hasWait && s.plus {
 		s.waiting, s.plus = join(s.waiting, m), false
 		return
 	}
-	s.flush(token{}, false)
+	s.flush(0, false)
 	s.waiting, s.hasWait, s.plus = m, true, false
 	if interesting(m.text) {
 		s.use = s.usage()
@@ -166,15 +165,15 @@ func interesting(t []byte) bool {
 	return len(t) >= 2 && (t[0]|0x20 == 'h' || t[0]|0x20 == 'w' || t[0] <= ' ' || mentionsInsecure(t))
 }
 
-// flush judges the waiting literal. after is the token that follows, and open tells that text
+// flush judges the waiting literal. after is the kind of the token that follows, or 0, and open tells that text
 // is added to the literal at run time.
-func (s *scriptReader) flush(after token, open bool) {
+func (s *scriptReader) flush(after js.TokenType, open bool) {
 	if !s.hasWait {
 		return
 	}
 	m, u := s.waiting, s.use
 	s.hasWait, s.plus, s.waiting = false, false, mapped{}
-	switch after.kind {
+	switch after {
 	case js.EqEqToken, js.EqEqEqToken, js.NotEqToken, js.NotEqEqToken:
 		u.ignore = true
 	}
@@ -218,7 +217,7 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 }
 
 // trackTag follows JSX tags, so that src in <img src="…"> is known as an image's.
-func (s *scriptReader) trackTag(t token) {
+func (s *scriptReader) trackTag(t *token) {
 	p := s.toks
 	switch {
 	case t.kind == js.GtToken:

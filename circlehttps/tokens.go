@@ -78,15 +78,23 @@ func (r *tokens) top() *bracket {
 
 // next returns the next token; ok is false at the end of the text.
 func (r *tokens) next() (t token, ok bool) {
+	if ok = r.advance(); ok {
+		t = *r.before(0)
+	}
+	return t, ok
+}
+
+// advance reads the next token, which before(0) then returns, and reports whether there is one.
+func (r *tokens) advance() bool {
 	if r.pushed {
 		r.pushed = false
-		return *r.before(0), true
+		return true
 	}
 	for {
 		if r.in.Offset() > r.in.Len() { // the lexer steps over the end after a lone # or \
-			return token{}, false
+			return false
 		}
-		if b := r.top(); r.jsx && !r.inTag && b != nil && b.open == '<' {
+		if r.jsx && !r.inTag && r.inElement() {
 			for c := r.in.Peek(0); c != '<' && c != '{' && r.in.Err() == nil; c = r.in.Peek(0) {
 				r.in.Move(1)
 			}
@@ -114,7 +122,7 @@ func (r *tokens) next() (t token, ok bool) {
 				r.lx = js.NewLexer(r.in) // forget the open template
 			case len(data) == 0 && !handled:
 				if r.in.Err() != nil {
-					return token{}, false
+					return false
 				}
 				r.in.Skip()
 			}
@@ -128,11 +136,15 @@ func (r *tokens) next() (t token, ok bool) {
 				}
 			}
 		}
-		t = token{kind, data, off}
-		r.track(t)
+		t := token{kind, data, off}
+		switch kind {
+		case js.IdentifierToken, js.DotToken, js.StringToken, js.DecimalToken, js.SemicolonToken:
+		default:
+			r.track(t)
+		}
 		r.count++
-		r.ring[r.count%len(r.ring)] = t
-		return t, true
+		r.ring[r.count&(len(r.ring)-1)] = t
+		return true
 	}
 }
 
@@ -354,11 +366,16 @@ func (r *tokens) track(t token) {
 	}
 }
 
+// inElement reports whether the innermost bracket is a JSX element.
+func (r *tokens) inElement() bool {
+	b := r.top()
+	return b != nil && b.open == '<'
+}
+
 // trackElement follows the tags of JSX. A less-than sign begins one where an expression may
 // begin, or inside another element.
 func (r *tokens) trackElement(t token) {
-	b := r.top()
-	within := b != nil && b.open == '<'
+	within := r.inElement()
 	switch {
 	case t.kind == js.LtToken && !r.inTag && (within || r.regexAllowed()):
 		if c := r.in.Peek(0); c == '/' || c == '>' || c == '_' || c == '$' || isAlnum(c) {
