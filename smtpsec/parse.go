@@ -1,0 +1,280 @@
+package smtpsec
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/connsec/connsec"
+)
+
+// maxURL bounds what an administrator types.
+const maxURL = 8 << 10
+
+// ParseURL reads a setting given as a URL, as mail libraries and containers take it:
+//
+//	smtps://user:password@mail.corp.example         TLS from the first byte
+//	smtp://mail.corp.example?starttls=required      STARTTLS or nothing
+//	smtp://mail.corp.example                        STARTTLS if offered
+//	smtp://mail.corp.example?starttls=off           no TLS
+//
+// What smtp:// means without a parameter differs between libraries, from no TLS (curl) to TLS
+// if offered (Symfony Mailer, Nodemailer); none of them demands it, and Opportunistic says so.
+// Understood are these parameters: starttls (required, optional, off), auth (a mechanism), and
+// those of Symfony Mailer and Nodemailer that change what TLS is worth: require_tls, auto_tls,
+// verify_peer, requireTLS, ignoreTLS, secure, tls.rejectUnauthorized; local_domain and name are
+// the name in EHLO. Others are refused rather than ignored.
+func ParseURL(s string) (Config, error) {
+	if len(s) > maxURL {
+		return Config{}, fmt.Errorf("smtpsec: an SMTP URL of %d bytes; at most %d are read", len(s), maxURL)
+	}
+	scheme, rest, ok := strings.Cut(strings.TrimSpace(s), "://")
+	if !ok {
+		return Config{}, errors.New(`smtpsec: not an SMTP URL: "://" is missing; write smtps://host.domain`)
+	}
+	var c Config
+	switch strings.ToLower(scheme) {
+	case "smtps":
+	case "smtp":
+		c.Mode = Opportunistic
+	default:
+		return Config{}, fmt.Errorf("smtpsec: scheme %q is not SMTP; write smtps://", oneLine(scheme))
+	}
+	if strings.ContainsRune(rest, '#') {
+		return Config{}, errors.New("smtpsec: the SMTP URL has a fragment (#…); write # in a password as %23")
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	if path != "" {
+		return Config{}, errors.New("smtpsec: the SMTP URL has a path; write / in a password as %2F")
+	}
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, password, _ := strings.Cut(authority[:i], ":")
+		var err, err2 error
+		c.User, err = url.PathUnescape(user)
+		password, err2 = url.PathUnescape(password)
+		if err != nil || err2 != nil {
+			return Config{}, errors.New("smtpsec: user or password of the SMTP URL has a broken %-escape; write % as %25")
+		}
+		if !utf8.ValidString(c.User) || !utf8.ValidString(password) {
+			return Config{}, errors.New("smtpsec: user or password of the SMTP URL is not UTF-8")
+		}
+		c.Password = connsec.NewSecret(password)
+		authority = authority[i+1:]
+	}
+	host, port, err := splitAuthority(authority)
+	if err != nil {
+		return Config{}, fmt.Errorf("smtpsec: the SMTP URL %w", err)
+	}
+	if host == "" {
+		return Config{}, errors.New("smtpsec: the SMTP URL has no host")
+	}
+	c.Host, c.Port = host, port
+	if err := c.parameters(query); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// parameters applies the query. Values are not quoted in errors: they may be misplaced secrets.
+func (c *Config) parameters(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("smtpsec: the parameters of the SMTP URL cannot be read: broken %-escape or semicolon")
+	}
+	for key, given := range values {
+		if len(given) > 1 {
+			return fmt.Errorf("smtpsec: parameter %q stands more than once in the SMTP URL", oneLine(key))
+		}
+	}
+	take := func(key string) (string, bool) {
+		v, ok := values[key]
+		delete(values, key)
+		if !ok {
+			return "", false
+		}
+		return v[0], true
+	}
+	var wrong error
+	flag := func(key string, effect func(on bool)) {
+		v, ok := take(key)
+		if !ok || wrong != nil {
+			return
+		}
+		on, err := strconv.ParseBool(v)
+		if err != nil {
+			wrong = fmt.Errorf("smtpsec: parameter %q of the SMTP URL is neither true nor false", key)
+			return
+		}
+		effect(on)
+	}
+	if v, ok := take("starttls"); ok {
+		modes := map[string]Mode{"required": StartTLS, "optional": Opportunistic, "off": Plaintext}
+		mode, known := modes[strings.ToLower(v)]
+		if !known {
+			return errors.New(`smtpsec: parameter "starttls" of the SMTP URL is none of required, optional, off`)
+		}
+		if c.Mode == Implicit {
+			return errors.New(`smtpsec: parameter "starttls" contradicts smtps://, which is TLS from the first byte`)
+		}
+		c.Mode = mode
+	}
+	if v, ok := take("auth"); ok {
+		if c.Method, err = ParseMethod(v); err != nil {
+			return fmt.Errorf("smtpsec: parameter \"auth\" of the SMTP URL is none of %s", strings.Join(methodNames, ", "))
+		}
+	}
+	// What demands TLS is applied after what permits its absence.
+	flag("auto_tls", func(on bool) {
+		if !on && c.Mode == Opportunistic {
+			c.Mode = Plaintext
+		}
+	})
+	flag("ignoreTLS", func(on bool) {
+		if on && c.Mode == Opportunistic {
+			c.Mode = Plaintext
+		}
+	})
+	require := func(on bool) {
+		if on && c.Mode != Implicit {
+			c.Mode = StartTLS
+		}
+	}
+	flag("require_tls", require)
+	flag("requireTLS", require)
+	flag("secure", func(on bool) {
+		if on {
+			c.Mode = Implicit
+		}
+	})
+	verify := func(on bool) { c.AnyCertificate = c.AnyCertificate || !on }
+	flag("verify_peer", verify)
+	flag("tls.rejectUnauthorized", verify)
+	for _, key := range []string{"local_domain", "name"} {
+		if v, ok := take(key); ok {
+			if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+				return fmt.Errorf("smtpsec: parameter %q of the SMTP URL is not a host name", key)
+			}
+			c.HELO = v
+		}
+	}
+	for key := range values {
+		return fmt.Errorf("smtpsec: parameter %q of the SMTP URL is not known", oneLine(key))
+	}
+	return wrong
+}
+
+func splitAuthority(s string) (host string, port uint16, err error) {
+	host, digits, hasPort := s, "", false
+	if strings.HasPrefix(s, "[") {
+		var closed bool
+		if host, digits, closed = strings.Cut(s[1:], "]"); !closed || digits != "" && digits[0] != ':' {
+			return "", 0, errors.New("has brackets around the host that do not match")
+		}
+		digits, hasPort = strings.CutPrefix(digits, ":")
+	} else {
+		if strings.Count(s, ":") > 1 {
+			return "", 0, errors.New("has an IPv6 address without brackets")
+		}
+		host, digits, hasPort = strings.Cut(s, ":")
+	}
+	if hasPort {
+		n, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, errors.New("has a port that is not a number from 1 to 65535")
+		}
+		port = uint16(n)
+	}
+	if host, err = url.PathUnescape(host); err != nil {
+		return "", 0, errors.New("has a host with a broken %-escape")
+	}
+	if !utf8.ValidString(host) || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == '?' || r == '@' }) {
+		return "", 0, errors.New("has a host with characters that no host name has")
+	}
+	return host, port, nil
+}
+
+// Form is a setting as settings pages have it.
+type Form struct {
+	Server   string // host, or host:port
+	Port     uint16 // 0: left to the default
+	Security string // None, SSL, TLS, STARTTLS; or "STARTTLS if available", "Auto"
+	// NoValidation: the page's box for validating the certificate is not ticked.
+	NoValidation bool
+	User         string
+	Password     connsec.Secret
+	Sender       string // the address that mail comes from
+}
+
+// ParseForm reads the fields of a settings page. SSL and TLS are the same thing under the
+// names of different releases: TLS from the first byte.
+func ParseForm(f Form) (Config, error) {
+	c := Config{Port: f.Port, AnyCertificate: f.NoValidation, User: strings.TrimSpace(f.User), Password: f.Password}
+	name := strings.ToLower(strings.NewReplacer(" ", "", "_", "", "-", "", "/", "").Replace(f.Security))
+	switch name {
+	case "ssl", "tls", "ssltls", "smtps", "implicit":
+	case "starttls", "starttlsrequired":
+		c.Mode = StartTLS
+	case "starttlsifavailable", "auto", "opportunistic", "tlsifavailable":
+		c.Mode = Opportunistic
+	case "none", "":
+		c.Mode = Plaintext
+	default:
+		return Config{}, fmt.Errorf("smtpsec: security %q is none of None, SSL, TLS, STARTTLS", oneLine(f.Security))
+	}
+	server := strings.TrimSpace(f.Server)
+	switch {
+	case server == "":
+		return Config{}, errors.New("smtpsec: no server is given")
+	case len(server) > maxURL:
+		return Config{}, fmt.Errorf("smtpsec: a server name of %d bytes", len(server))
+	case strings.Contains(server, "://"):
+		return Config{}, errors.New("smtpsec: the server is given as a URL; give the host name alone")
+	}
+	if h, p, err := net.SplitHostPort(server); err == nil {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return Config{}, errors.New("smtpsec: the port behind the server name is not a number from 1 to 65535")
+		}
+		if f.Port != 0 && uint16(n) != f.Port {
+			return Config{}, fmt.Errorf("smtpsec: port %d behind the server name, but port %d in its own field", n, f.Port)
+		}
+		server, c.Port = h, uint16(n)
+	}
+	c.Host = server
+	if sender := strings.TrimSpace(f.Sender); sender != "" {
+		i := strings.LastIndexByte(sender, '@')
+		if i <= 0 || i == len(sender)-1 {
+			return Config{}, errors.New("smtpsec: the sender is not an address; write name@domain")
+		}
+		c.Domain = strings.TrimSuffix(sender[i+1:], ">")
+	}
+	return c, nil
+}
+
+// oneLine makes foreign text fit for a message: one line, printable, bounded.
+func oneLine(s string) string {
+	const most = 200
+	if len(s) > 16*most {
+		s = s[:16*most]
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		return -1
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
