@@ -70,8 +70,9 @@ var keysBehind = map[*connsec.Rule][]string{
 
 func (c *Config) unset() bool { return c.dsn != nil && c.dsn.encryptionUnset }
 
-// elsewhere reports whether a data source may say what the text leaves out.
-func (c *Config) elsewhere() bool { return c.DataSource != "" }
+// elsewhere reports whether something that is not read here may say what the text leaves out:
+// a data source, or keys of a driver that is not known.
+func (c *Config) elsewhere() bool { return c.DataSource != "" || c.dsn != nil && c.dsn.foreign }
 
 // RuleEncryptionUnset: silence means something else to each driver.
 var RuleEncryptionUnset = &connsec.Rule{
@@ -84,6 +85,10 @@ var RuleEncryptionUnset = &connsec.Rule{
 
 func judgeEncryptionUnset(c *Config) connsec.Verdict {
 	switch {
+	case c.dsn != nil && c.dsn.foreign:
+		return connsec.Unknown("the ODBC driver is none of Microsoft's, and has settings of its own")
+	case c.dsn != nil && c.dsn.providerWord:
+		return connsec.Unknown("beside Provider= the key is Use Encryption for Data; whether the provider sees Encrypt depends on how the string is used")
 	case !c.unset():
 		return connsec.Passed("the setting says %s", c.Encryption)
 	case c.Driver.MandatoryByDefault():
@@ -196,7 +201,7 @@ func judgeName(c *Config) connsec.Verdict {
 		name, key = c.Host, "server"
 		switch {
 		case c.Host == "" && c.elsewhere():
-			return connsec.Unknown("the data source names the server; look into it, or name it here")
+			return connsec.Unknown("the server is named elsewhere; look there, or name it here")
 		case c.Protocol == NamedPipe || c.Protocol == SharedMemory:
 			return connsec.Skipped("the connection does not use TCP; see %s", RuleNamedPipe.ID)
 		case isLocal(c.Host):
@@ -296,7 +301,7 @@ func judgeLoginSA(c *Config) connsec.Verdict {
 	case c.User != "":
 		return connsec.Passed("the login is not sa")
 	case c.elsewhere():
-		return connsec.Unknown("the data source may name the login")
+		return connsec.Unknown("something that is not read here may name the login")
 	}
 	return connsec.Skipped("the setting names no login")
 }
@@ -337,7 +342,7 @@ func judgeNotStrict(c *Config) connsec.Verdict {
 	case c.Encryption == Strict && !c.unset():
 		return connsec.Passed("encryption is strict")
 	case c.unset() && c.elsewhere():
-		return connsec.Unknown("the data source may say it")
+		return connsec.Unknown("something that is not read here may say it")
 	}
 	return connsec.Failed("encryption is %s", c.Encryption)
 }

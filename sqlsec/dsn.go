@@ -67,6 +67,8 @@ type dsn struct {
 	encryptionUnset bool
 	trustSet        bool
 	tlsMinUnknown   bool
+	foreign         bool // for an ODBC driver that is not Microsoft's, with keys of its own
+	providerWord    bool // Encrypt beside Provider=, where Use Encryption for Data belongs
 }
 
 // ParseDSN reads a connection string in any of these forms:
@@ -111,6 +113,9 @@ func ParseDSN(text string, driver Driver) (Config, error) {
 		c:    Config{Driver: driver, Encryption: LoginOnly},
 		dsn:  &dsn{text: connsec.NewSecret(text), form: f, pairs: map[string]pair{}, encryptionUnset: true},
 		text: text,
+	}
+	if driver == AnyDriver && f == formODBC {
+		r.dsn.foreign = slices.ContainsFunc(tokens, func(t token) bool { return t.name == "driver" })
 	}
 	for _, t := range tokens {
 		if t.name == "" {
@@ -268,6 +273,10 @@ func (r *reading) set(t token) string {
 			return "integrated security is neither yes nor no"
 		}
 	case "encrypt":
+		if r.dsn.foreign { // the word means nothing there, or something else
+			return ""
+		}
+		r.dsn.providerWord = r.dsn.form == formOLEDB && t.key == "encrypt"
 		return r.encrypt(t.value)
 	case "trust":
 		v, ok := boolean(t.value)

@@ -52,6 +52,8 @@ func (h Hardening) Diff() string {
 
 var errQuoting = errors.New("sqlsec: nothing can be added to the connection string, because a quote in it is not closed; close it, or say which driver it is for")
 
+var errForeign = errors.New("sqlsec: the ODBC driver is none of Microsoft's, and its keys are not known here")
+
 // Harden says what to change in the connection string that c came from. Encryption becomes
 // mandatory (strict stays strict), the server's certificate is verified, TLS begins at 1.2,
 // and a named pipe becomes TCP. The words are those of the string's own driver. It asks the
@@ -59,6 +61,9 @@ var errQuoting = errors.New("sqlsec: nothing can be added to the connection stri
 func (c Config) Harden() (Hardening, error) {
 	if c.dsn == nil {
 		return Hardening{}, errors.New("sqlsec: only a setting from ParseDSN can be hardened; change the fields of this one")
+	}
+	if c.dsn.foreign {
+		return Hardening{}, errForeign
 	}
 	edits := c.edits()
 	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(a.from, b.from) })
