@@ -148,6 +148,7 @@ func TestFreeRADIUSWithTheWrongSecret(t *testing.T) {
 	realsrv.Need(t, "freeradius")
 	srv := realsrv.FreeRADIUS{Posture: realsrv.FreeRADIUSOpen}.Start(t)
 	c := overUDP(srv.Auth, radiussec.NewSecret())
+	c.Timing.Total = time.Second
 	report, err := c.Probe(deadline(t))
 	require.NoError(t, err)
 	show(t, report)

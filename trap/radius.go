@@ -136,6 +136,7 @@ type RADIUS struct {
 
 	mu      sync.Mutex
 	records []*RADIUSRequest
+	served  int
 	open    map[radiusKey]*RADIUSRequest
 	changed chan struct{}
 }
@@ -195,7 +196,7 @@ func (s *RADIUS) Observed() []RADIUSRequest {
 func (s *RADIUS) Await(ctx context.Context, n int) error {
 	for {
 		s.mu.Lock()
-		have, changed := len(s.records), s.changed
+		have, changed := s.served, s.changed
 		s.mu.Unlock()
 		if have >= n {
 			return nil
@@ -256,6 +257,10 @@ func (s *RADIUS) one(request radiusPacket, from net.Addr) {
 		record.Verified = request.ma > 0 && request.verify(s.secret)
 		record.ProxyState = len(request.all(33)) > 0
 		record.Password = len(request.all(2))+len(request.all(3)) > 0 || request.mschap()
+		if len(s.records) < maxRecords {
+			s.open[key] = record
+			s.records = append(s.records, record)
+		}
 	}
 	record.Sent++
 	if record.Answers > 0 {
@@ -278,9 +283,8 @@ func (s *RADIUS) one(request radiusPacket, from net.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	record.Answers += len(answers)
-	if fresh && len(s.records) < maxRecords {
-		s.open[key] = record
-		s.records = append(s.records, record)
+	if fresh {
+		s.served++
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/ldapsec"
+	"github.com/connsec/connsec/radiussec"
 	"github.com/connsec/connsec/securl"
 	"github.com/connsec/connsec/sqlsec"
 	"github.com/connsec/connsec/tlscheck"
@@ -29,6 +30,7 @@ func Packages() []Package {
 		{"tlscheck", "TLS, certificates and host names", tlscheck.Rules()},
 		{"ldapsec", "LDAP and Active Directory", ldapsec.Rules()},
 		{"sqlsec", "Microsoft SQL Server", sqlsec.Rules()},
+		{"radiussec", "RADIUS", radiussec.Rules()},
 		{"securl", "password columns and protected sites", securl.Rules()},
 		{"circlehttps", "XMPie Circle sites", circlehttps.Rules()},
 	}
