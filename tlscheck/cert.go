@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,20 +123,27 @@ func (c Chain) Observe() ChainObservation {
 		}
 		roots = system
 	}
-	presented := c.Certs[1:]
-	paths, err := verify(c.Certs[0], presented, roots, o.At)
+	paths, err := verify(c.Certs[0], c.Certs[1:], roots, o.At)
 	if err != nil && len(c.Known) > 0 {
-		all := append(append([]*x509.Certificate{}, presented...), c.Known...)
-		if more, err2 := verify(c.Certs[0], all, roots, o.At); err2 == nil {
-			paths = nil // what the server sent does not suffice, which is what clients see
-			o.Missing = missing(more[0], c.Certs)
-			o.NoPath = "the server does not send " + subjects(o.Missing)
+		if more, err2 := verify(c.Certs[0], slices.Concat(c.Certs[1:], c.Known), roots, o.At); err2 == nil {
+			paths = more
 		}
 	}
-	for i := 0; i < len(paths) && i < maxPaths; i++ {
-		o.Paths = append(o.Paths, paths[i])
+	for _, path := range paths {
+		// A path through what the server did not send (from Known, or fetched by the
+		// verifiers of Windows and macOS) is none that every client has.
+		if lacking := missing(path, c.Certs); len(lacking) > 0 {
+			o.Missing = lacking
+		} else if len(o.Paths) < maxPaths {
+			o.Paths = append(o.Paths, path)
+		}
 	}
-	if err != nil && o.NoPath == "" {
+	switch {
+	case len(o.Paths) > 0:
+		o.Missing = nil
+	case len(o.Missing) > 0:
+		o.NoPath = "the server does not send " + subjects(o.Missing)
+	default:
 		o.NoPath = pathProblem(err)
 	}
 	o.Revoked = c.revocation(o.bestPath())

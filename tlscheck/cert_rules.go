@@ -302,7 +302,7 @@ func judgeUntrusted(o ChainObservation, leaf *x509.Certificate) connsec.Verdict 
 	case o.Unknown:
 		return connsec.Unknown("%s", o.NoPath)
 	case len(o.Missing) > 0, o.topOfChain() == leaf && publicPolicy(leaf) != "":
-		return connsec.Skipped("the chain is incomplete, see %s", RuleChainIncomplete.ID)
+		return connsec.Skipped("the chain is incomplete, so that it leads to no root")
 	}
 	return connsec.Failed("%s", o.NoPath).With("issuer", issuerName(o.topOfChain()))
 }

@@ -3,8 +3,8 @@ package tlscheck
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -102,62 +102,68 @@ func (p PlainHTTP) Observe(ctx context.Context) (PlainObservation, error) {
 
 func (p PlainHTTP) observeAddress(ctx context.Context, e Endpoint, addr netip.AddrPort) PlainAddress {
 	a := PlainAddress{Address: addr}
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
-	defer cancel()
-	host := wireName(p.Host)
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	if e.Port != httpPort {
-		host = net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(e.Port)))
-	}
 	begin := time.Now()
-	a.Answer, a.Problem = get(ctx, "http://"+host, p.Path, func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, addr) })
+	a.Answer, a.Problem = get(ctx, httpHost(p.Host, e.Port, httpPort), p.Path, func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, addr) })
 	a.Waited = time.Since(begin)
 	return a
 }
 
-// get asks for a path over a connection that dial opens and reads a bounded answer.
-func get(ctx context.Context, base, path string, dial func(context.Context) (net.Conn, error)) (*HTTPAnswer, Problem) {
-	u, err := url.Parse(base)
-	if err == nil && path != "" {
-		u, err = u.Parse("/" + strings.TrimPrefix(path, "/"))
-	}
-	if err != nil {
-		return nil, Problem{Other, "the path is not part of a URL"}
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	opened := false
-	open := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := dial(ctx)
-		opened = err == nil
-		return conn, err
-	}
-	transport := &http.Transport{
-		DialContext: open, DialTLSContext: open, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxBody,
-		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-	}
-	defer transport.CloseIdleConnections()
+// get sends one request on a connection that dial opens and reads a bounded answer. It does
+// not use http.Transport, which repeats requests, follows its own ideas about idle
+// connections, and logs.
+func get(ctx context.Context, host, path string, dial func(context.Context) (net.Conn, error)) (*HTTPAnswer, Problem) {
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
+	u := &url.URL{Scheme: "http", Host: host, Path: "/" + strings.TrimPrefix(path, "/")}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, Problem{Other, "the host is not part of a URL"}
+		return nil, Problem{Other, "host and path are not part of a URL"}
 	}
 	req.Header.Set("User-Agent", userAgent)
-	resp, err := transport.RoundTrip(req)
+	req.Close = true
+	conn, err := dial(ctx)
 	if err != nil {
-		p := ProblemOf(err)
-		switch {
-		case opened && (p.Kind == Other || p.Kind == NotTLS): // net/http: malformed response
-			p = Problem{NotTLS, "something else than HTTP answers"}
-		case opened && p.Kind == Timeout:
+		return nil, ProblemOf(err)
+	}
+	defer conn.Close()
+	defer closeWhenDone(ctx, conn)()
+	// A server may answer, or close, before it has read the request: so a failed write is
+	// no answer yet.
+	written := req.Write(conn)
+	r := bufio.NewReader(io.LimitReader(conn, maxBody))
+	start, err := r.Peek(len("HTTP/"))
+	switch {
+	case string(start) == "HTTP/":
+	case len(start) > 0 && (start[0] == 21 || start[0] == 22):
+		return nil, Problem{Alert, "the server answers in TLS"}
+	case len(start) > 0:
+		return nil, Problem{NotTLS, "something else than HTTP answers"}
+	default:
+		p := ProblemOf(cmp.Or(written, err))
+		if p.Kind == Timeout {
 			p = Problem{Other, "the port accepts connections but does not answer in time"}
 		}
 		return nil, p
 	}
+	resp, err := http.ReadResponse(r, req)
+	if err != nil {
+		return nil, Problem{Other, "the answer is not well-formed HTTP"}
+	}
 	defer resp.Body.Close()
 	return answerOf(resp), Problem{}
+}
+
+// httpHost is the Host header: a name without brackets and, unless it is the standard one,
+// the port.
+func httpHost(host string, port, standard uint16) string {
+	host = wireName(host)
+	if port != standard {
+		return net.JoinHostPort(host, strconv.Itoa(int(port)))
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 func answerOf(resp *http.Response) *HTTPAnswer {
@@ -238,45 +244,15 @@ func (h HTTPS) Observe(ctx context.Context) (HTTPSObservation, error) {
 
 // askInClear sends HTTP to the TLS port and reads what comes back, which may be a TLS alert.
 func (h HTTPS) askInClear(ctx context.Context, addr netip.AddrPort) (*HTTPAnswer, Problem) {
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
-	defer cancel()
-	conn, err := h.dial(ctx, addr)
-	if err != nil {
-		return nil, ProblemOf(err)
-	}
-	defer conn.Close()
-	stop := closeWhenDone(ctx, conn)
-	defer stop()
-	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", wireName(h.Host), userAgent); err != nil {
-		return nil, ProblemOf(err)
-	}
-	r := bufio.NewReader(io.LimitReader(conn, maxBody))
-	start, err := r.Peek(5)
-	if err != nil {
-		if len(start) == 0 {
-			return nil, ProblemOf(err)
-		}
-		return nil, Problem{Alert, "the server answers without HTTP and closes"}
-	}
-	if string(start) != "HTTP/" {
-		return nil, Problem{Alert, "the server answers in TLS"}
-	}
-	resp, err := http.ReadResponse(r, nil)
-	if err != nil {
-		return nil, Problem{Other, "the answer is not well-formed HTTP"}
-	}
-	defer resp.Body.Close()
-	return answerOf(resp), Problem{}
+	return get(ctx, httpHost(h.Host, h.port(), defaultHTTPSPort), "/", func(ctx context.Context) (net.Conn, error) { return h.dial(ctx, addr) })
 }
 
 // ask sends a GET over verified TLS. RFC 6797 §8.1: HSTS counts only without certificate
 // errors, so an unverified answer would tell nothing.
 func (h HTTPS) ask(ctx context.Context, addr netip.AddrPort) (*HTTPAnswer, Problem) {
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
-	defer cancel()
 	e := h.Endpoint
 	e.Connect, e.ALPN = addr.String(), nil
-	a, p := get(ctx, "https://"+net.JoinHostPort(wireName(h.Host), strconv.Itoa(int(e.port()))), h.Path, func(ctx context.Context) (net.Conn, error) {
+	a, p := get(ctx, httpHost(h.Host, h.port(), defaultHTTPSPort), h.Path, func(ctx context.Context) (net.Conn, error) {
 		return e.Dial(ctx, Intermediate)
 	})
 	if p.Kind == Other {
