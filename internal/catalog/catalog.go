@@ -13,6 +13,7 @@ import (
 	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/radiussec"
 	"github.com/connsec/connsec/securl"
+	"github.com/connsec/connsec/smtpsec"
 	"github.com/connsec/connsec/sqlsec"
 	"github.com/connsec/connsec/tlscheck"
 )
@@ -30,6 +31,7 @@ func Packages() []Package {
 		{"tlscheck", "TLS, certificates and host names", tlscheck.Rules()},
 		{"ldapsec", "LDAP and Active Directory", ldapsec.Rules()},
 		{"sqlsec", "Microsoft SQL Server", sqlsec.Rules()},
+		{"smtpsec", "SMTP submission and relay", smtpsec.Rules()},
 		{"radiussec", "RADIUS", radiussec.Rules()},
 		{"securl", "password columns and protected sites", securl.Rules()},
 		{"circlehttps", "XMPie Circle sites", circlehttps.Rules()},
