@@ -556,6 +556,7 @@ func (s *scriptReader) readDefinition(word token) {
 // readOverride notes assignments such as xmpcfg.access.url = …, after which the literal no
 // longer tells what holds.
 func (s *scriptReader) readOverride(custom bool) {
+	at := s.code.span.file(s.toks.before(1).off)
 	path := ""
 	for range 4 {
 		t, more := s.toks.next()
@@ -570,6 +571,8 @@ func (s *scriptReader) readOverride(custom bool) {
 			list := &s.overrides
 			if custom {
 				list = &s.customOverrides
+			} else if len(s.overridden) < maxDefinitions && slices.Contains([]string{"access", "url", "URL"}, path) {
+				s.overridden = append(s.overridden, at)
 			}
 			if slices.Contains([]string{"xmpcfg", "access", "url", "URL", "accessToken", "circleProjectID", "loginUrl"}, path) && !slices.Contains(*list, path) {
 				*list = append(*list, path)

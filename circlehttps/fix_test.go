@@ -187,6 +187,18 @@ func TestFixRefuses(t *testing.T) {
 	assert.Equal(t, fixable, readSite(t, dir))
 }
 
+// TestFixIntegrity: an absolute address with an integrity hash guards the file, too.
+func TestFixIntegrity(t *testing.T) {
+	changes, err := circlehttps.Site{FS: mapFS(map[string]string{
+		"xmpcfg.js": secureConfig, "js/a.js": "fetch('http://marketing.example.com/')",
+		"a.html": `<html><script src="https://www.example.com/spring/js/a.js?v=1" integrity="sha384-x"></script></html>`,
+	})}.Fix(context.Background(), circlehttps.Project{}, circlehttps.FixOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, changes.Files)
+	require.Len(t, changes.Left, 1)
+	assert.Contains(t, changes.Left[0].Reason, "integrity hash")
+}
+
 func TestFixLeavesLinkedFiles(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "shared.js")
 	require.NoError(t, os.WriteFile(outside, []byte("fetch('http://a.example/')"), 0o600))

@@ -79,6 +79,7 @@ type collector struct {
 	jsx      bool      // scripts may have JSX in them
 	upgrades bool      // the page upgrades insecure requests
 
+	overridden []int // places of assignments to parts of xmpcfg
 	scriptFacts
 	pageFacts
 }
@@ -163,14 +164,12 @@ func (c *collector) add(m mapped, kind Kind, where string, markup, open bool) bo
 	if isLoopback(l.Host) {
 		return false
 	}
-	if kind == UnknownUse || kind == Canonical {
-		rest := string(m.text[end:min(end+512, len(m.text))])
-		if isIdentifier(l.Host, rest) {
-			return false
-		}
-		if k := kindByExtension(rest); k != 0 && !open && kind == UnknownUse {
-			l.Kind = k
-		}
+	rest := string(m.text[end:min(end+512, len(m.text))])
+	if k := kindByExtension(rest); k != 0 && !open && kind == UnknownUse {
+		l.Kind = k
+	}
+	if (l.Kind == UnknownUse && !strings.HasSuffix(where, " src") || kind == Canonical) && isIdentifier(l.Host, rest) {
+		return false
 	}
 	if colon == 2 {
 		l.Kind = WebSocket
@@ -268,9 +267,9 @@ func isLoopback(host string) bool {
 var identifierHosts = []string{
 	"www.w3.org", "w3.org", "schema.org", "www.schema.org", "ogp.me", "opengraphprotocol.org", "purl.org", "purl.oclc.org", "xmlns.com",
 	"ns.adobe.com", "www.sitemaps.org", "schemas.microsoft.com", "schemas.xmlsoap.org", "schemas.openxmlformats.org", "json-schema.org",
-	"www.inkscape.org", "sodipodi.sourceforge.net", "rdfs.org", "docs.oasis-open.org", "www.opengis.net", "vocab.org",
-	"search.yahoo.com/mrss", "www.iec.ch", "errors.angularjs.org", "data-vocabulary.org", "rdf.data-vocabulary.org", "web.resource.org",
-	"itunes.apple.com/dtds", "www.itunes.com", "java.sun.com", "www.springframework.org", "xml.org", "apache.org/xml", "javascript.nwbox.com",
+	"www.inkscape.org/namespaces", "sodipodi.sourceforge.net", "rdfs.org", "docs.oasis-open.org", "www.opengis.net", "vocab.org",
+	"search.yahoo.com/mrss", "errors.angularjs.org", "data-vocabulary.org", "rdf.data-vocabulary.org", "web.resource.org",
+	"www.itunes.com/dtds", "java.sun.com/xml", "xml.org/sax", "apache.org/xml",
 }
 
 func isIdentifier(host, rest string) bool {

@@ -85,9 +85,11 @@ type ServedConfig struct {
 
 // APIAnswer is the answer of the XMPL server to one GET over verified HTTPS.
 type APIAnswer struct {
-	URL     string           `json:"url,omitempty"`
-	Status  int              `json:"status,omitempty"`
-	Problem tlscheck.Problem `json:"problem,omitzero"`
+	URL    string `json:"url,omitempty"`
+	Status int    `json:"status,omitempty"`
+	// Redirect is the scheme of the Location, if the answer is a redirect.
+	Redirect string           `json:"redirect,omitempty"`
+	Problem  tlscheck.Problem `json:"problem,omitzero"`
 	// Unresolved: the name was not found, which may be so on this machine only.
 	Unresolved bool `json:"unresolved,omitempty"`
 }
@@ -380,8 +382,19 @@ func (v *visitor) visit(ctx context.Context, u *url.URL) {
 
 // take reads an answer and queues what it leads to.
 func (v *visitor) take(u *url.URL, a answer) {
+	if to, err := u.Parse(a.header.Get("Location")); a.status/100 == 3 && err == nil {
+		if to.Scheme == "http" {
+			v.o.Pages.Links = append(v.o.Pages.Links, Link{Source: connsec.Position{File: u.String()}, Kind: Navigation, Where: redirected,
+				URL: shown([]byte(to.String())), Host: strings.ToLower(to.Hostname())})
+		}
+		v.enqueue(to)
+		return
+	}
 	if a.status != http.StatusOK {
-		return // what is not there says nothing in HTTP
+		if u.Path == v.base.Path {
+			v.unread(u.String(), fmt.Sprintf("the server answers %d", a.status))
+		}
+		return // elsewhere, what is not there says nothing in HTTP
 	}
 	f := file{name: u.String(), how: servedAs(u, a.header), size: int64(len(a.body))}
 	if f.how == notRead {
@@ -479,6 +492,9 @@ func (l Live) api(ctx context.Context, site *url.URL, d *Definition) APIAnswer {
 	a, err := get(ctx, c, u)
 	if out.Problem = tlscheck.ProblemOf(err); err == nil {
 		out.Status = a.status
+		if to, err := u.Parse(a.header.Get("Location")); a.status/100 == 3 && err == nil {
+			out.Redirect = to.Scheme
+		}
 	}
 	return out
 }
@@ -647,7 +663,9 @@ func judgeAPI(o Observation) connsec.Verdict {
 		return connsec.Unknown("%s could not be reached from here: %s", a.URL, a.Problem.Text)
 	case a.Problem.Kind != "":
 		return connsec.Failed("%s: %s", a.URL, a.Problem.Text)
-	case s == http.StatusNotFound || s >= 500:
+	case a.Redirect == "http":
+		return connsec.Failed("%s leads back to HTTP", a.URL).With("status", s)
+	case s == http.StatusNotFound || s >= 500 || s/100 == 3:
 		return connsec.Unknown("%s answers %d over HTTPS, so XMPL may or may not be there", a.URL, s).With("status", s)
 	default:
 		return connsec.Passed("%s answers over HTTPS", a.URL).With("status", s)

@@ -262,6 +262,26 @@ func TestProbeAPI(t *testing.T) {
 	})
 }
 
+// TestProbeBackToHTTP: a server that leads from HTTPS back to HTTP, or has no page, passes nothing.
+func TestProbeBackToHTTP(t *testing.T) {
+	back := http.RedirectHandler("http://www.example.com/spring/", http.StatusFound)
+	l := newLive(t, back, nil, http.RedirectHandler("http://marketing.example.com/", http.StatusFound))
+	r, err := l.live.Probe(context.Background())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Fail, circlehttps.RuleLinkNavigation)
+	assert.Equal(t, connsec.High, r.Of(circlehttps.RuleLinkNavigation)[0].Severity)
+
+	l = newLive(t, folder(secureSite, hsts), nil, http.RedirectHandler("http://marketing.example.com/", http.StatusFound))
+	r, err = l.live.Probe(context.Background())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Fail, circlehttps.RuleAPIHTTPS)
+
+	l = newLive(t, status(http.StatusInternalServerError), nil, nil)
+	r, err = l.live.Probe(context.Background())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Inconclusive, circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive, circlehttps.RuleLinkForm)
+}
+
 // TestProbeConfigServed: differences in form are none, and what is missing is told.
 func TestProbeConfigServed(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -36,6 +36,9 @@ func TestBadFiles(t *testing.T) {
 	write("latin1.html", []byte("<p>\xe9\xe8</p><img src=\"http://a.example/\xe9.png\">"))
 	write("large.js", bytes.Repeat([]byte("x"), 5000))
 	write("empty.html", nil)
+	write("app.js.gz", []byte("\x1f\x8b"))
+	write("picture.gz", []byte("\x1f\x8b"))
+	write("program", []byte("\x7fELF\x02\x01\x01\x00\x00"))
 	require.NoError(t, os.Symlink("loop.html", filepath.Join(dir, "loop.html")))
 	require.NoError(t, os.Symlink("gone.html", filepath.Join(dir, "broken.html")))
 	require.NoError(t, os.Symlink(".", filepath.Join(dir, "here")))
@@ -54,6 +57,7 @@ func TestBadFiles(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"binary.html":  "it looks like a binary file",
+		"app.js.gz":    "it is a compressed copy, which is not read; make it anew from the file that was checked",
 		"utf16le.html": "it is UTF-16; save it as UTF-8 to have it read",
 		"utf16be.js":   "it looks like UTF-16; save it as UTF-8 to have it read",
 		"large.js":     "it is larger than the limit for one file: 5000 of at most 4096 bytes",

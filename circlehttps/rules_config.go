@@ -88,6 +88,7 @@ func (j *judgement) configs() {
 	type held struct {
 		file string
 		def  Definition
+		all  []Definition
 	}
 	var readable []held
 	for _, c := range j.Configs {
@@ -104,11 +105,14 @@ func (j *judgement) configs() {
 		d := c.Definitions[len(c.Definitions)-1]
 		v := judgeReadable(d)
 		j.say(RuleConfigUnreadable, c.File, d.Source, v)
-		if _, ok := d.Scheme(); ok && !slices.Contains(d.Computed, "url") && !slices.Contains(d.Computed, "URL") && !slices.Contains(d.Computed, "access") {
-			readable = append(readable, held{c.File, d})
+		if _, ok := d.Scheme(); ok && len(j.Overrides) == 0 && !slices.Contains(d.Computed, "url") && !slices.Contains(d.Computed, "URL") && !slices.Contains(d.Computed, "access") {
+			readable = append(readable, held{c.File, d, c.Definitions})
 		}
 	}
-	if len(j.Configs) == 0 {
+	for _, at := range j.Overrides {
+		j.say(RuleConfigUnreadable, at.File, at, connsec.Unknown("this script assigns the address in xmpcfg, so the file does not tell what it is"))
+	}
+	if len(j.Configs) == 0 && len(j.Overrides) == 0 {
 		j.site(RuleConfigUnreadable, connsec.Skipped("the site has no xmpcfg.js"))
 	}
 	rules := []struct {
@@ -127,7 +131,11 @@ func (j *judgement) configs() {
 			if r.rule == RuleConfigTokenMismatch && h.def.ProjectID.Stated() {
 				at = h.def.ProjectID.Source
 			}
-			j.say(r.rule, h.file, at, r.judge(h.def))
+			v := r.judge(h.def)
+			if r.rule == RuleConfigHTTP && v.Outcome == connsec.Pass && slices.ContainsFunc(h.all, func(d Definition) bool { s, _ := d.Scheme(); return s == HTTP }) {
+				v = connsec.Unknown("the last definition says HTTPS, and another live one HTTP")
+			}
+			j.say(r.rule, h.file, at, v)
 		}
 	}
 	j.configOrder()

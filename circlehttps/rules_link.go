@@ -68,6 +68,9 @@ var linkRules = []struct {
 	{WebSocket, RuleLinkWebSocket, "no ws: address"},
 }
 
+// redirected is the Where of a link that is an answer of the server.
+const redirected = "redirect of the server"
+
 func (j *judgement) links() {
 	if !j.project.https() {
 		for _, r := range linkRules {
@@ -92,6 +95,8 @@ func (j *judgement) links() {
 		for _, l := range byKind[r.kind] {
 			v := connsec.Failed("%s: %s", l.Where, l.URL)
 			switch {
+			case l.Where == redirected:
+				v = v.As(connsec.High)
 			case r.kind == Active && (strings.HasSuffix(l.Where, "srcset") || l.Where == "link icon"):
 				v = v.As(connsec.Medium) // cannot take the page over
 			case l.Upgraded && r.kind != Canonical && r.kind != Navigation:

@@ -73,6 +73,9 @@ func TestJudgements(t *testing.T) {
 		{"http, project off", circlehttps.RuleConfigHTTP, circlehttps.Project{HTTPS: circlehttps.Off, SecURL: circlehttps.Off}, config(circleWrites), skipped},
 		{"http, project off, SecURL on", circlehttps.RuleConfigHTTP, circlehttps.Project{HTTPS: circlehttps.Off, SecURL: circlehttps.On}, config(circleWrites), fail},
 		{"computed", circlehttps.RuleConfigHTTP, here, config("var xmpcfg = {access: {accessToken: 'x', url: base}};"), skipped},
+		{"another live one says http", circlehttps.RuleConfigHTTP, here, config("if (a) { " + circleWrites + " } else { " + secureConfig + " }"), unknown},
+		{"assigned in another script", circlehttps.RuleConfigHTTP, here, map[string]string{"xmpcfg.js": secureConfig, "app.js": "xmpcfg.access.url = 'http://a.example/'"}, skipped},
+		{"assigned in another script", circlehttps.RuleConfigUnreadable, here, map[string]string{"xmpcfg.js": secureConfig, "app.js": "xmpcfg.access.url = 'http://a.example/'"}, unknown},
 		{"stale after the way back", circlehttps.RuleConfigSchemeMismatch, circlehttps.Project{HTTPS: circlehttps.Off}, config(secureConfig), fail},
 		{"http and off agree", circlehttps.RuleConfigSchemeMismatch, circlehttps.Project{HTTPS: circlehttps.Off}, config(circleWrites), pass},
 

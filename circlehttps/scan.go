@@ -59,6 +59,8 @@ type Scan struct {
 	Libraries []Library    `json:"libraries,omitempty"`
 	// KeyPrefixes are addresses that carry the recipient key before the domain.
 	KeyPrefixes []connsec.Position `json:"key_prefixes,omitempty"`
+	// Overrides are assignments to the address in xmpcfg, after which the file does not tell.
+	Overrides []connsec.Position `json:"overrides,omitempty"`
 	// Unjudged are JSX files with XMPL forms, whose structure is not analysed.
 	Unjudged []connsec.Position `json:"unjudged,omitempty"`
 
@@ -110,6 +112,7 @@ const (
 	asJSON
 	asManifest
 	asRobots
+	asMaybeHTML // a name without extension: a page if it begins with a tag
 )
 
 var readers = map[string]reader{
@@ -128,6 +131,9 @@ func readerOf(name string) reader {
 	case "manifest.json", "site.webmanifest":
 		return asManifest
 	default:
+		if path.Ext(base) == "" {
+			return asMaybeHTML
+		}
 		return readers[path.Ext(base)]
 	}
 }
@@ -147,7 +153,7 @@ type file struct {
 	custom  *CustomFact
 	jsx     bool
 
-	prefixes []connsec.Position
+	prefixes, overrides []connsec.Position
 }
 
 // Scan reads the folder. The error is about the folder as a whole or the context; a file that
@@ -213,6 +219,11 @@ func (s Site) list(ctx context.Context) ([]file, Scan, error) {
 				files = append(files, f)
 				return nil
 			}
+		}
+		if ext := strings.ToLower(path.Ext(name)); (ext == ".gz" || ext == ".br") && readers[strings.ToLower(path.Ext(strings.TrimSuffix(name, path.Ext(name))))] != notRead {
+			f.problem = "it is a compressed copy, which is not read; make it anew from the file that was checked"
+			files = append(files, f)
+			return nil
 		}
 		if f.how == notRead {
 			scan.Skipped++
@@ -326,6 +337,12 @@ func (f *file) understand(src []byte, refs *[]string) {
 		}
 	}()
 	f.c = &collector{lines: newLines(f.name, src), refs: refs}
+	if f.how == asMaybeHTML {
+		if f.how = asHTML; unreadableText(src) != "" || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))), []byte("<")) {
+			f.how = notRead
+			return
+		}
+	}
 	if f.problem = unreadableText(src); f.problem != "" {
 		f.c = nil
 		return
@@ -334,6 +351,9 @@ func (f *file) understand(src []byte, refs *[]string) {
 	// Keep the facts and let go of the text.
 	for _, off := range f.c.keyPrefixes {
 		f.prefixes = append(f.prefixes, f.c.lines.position(off))
+	}
+	for _, off := range f.c.overridden {
+		f.overrides = append(f.overrides, f.c.lines.position(off))
 	}
 	f.c.lines = nil
 	for i := range f.c.configs {
@@ -477,6 +497,10 @@ func (s *Scan) add(f *file) {
 		s.Unread = append(s.Unread, Unread{f.name, f.problem})
 		return
 	}
+	if f.how == notRead {
+		s.Skipped++
+		return
+	}
 	s.Files++
 	s.Bytes += f.size
 	if f.c.unfinished != "" {
@@ -496,6 +520,7 @@ func (s *Scan) add(f *file) {
 		s.Libraries = append(s.Libraries, *f.library)
 	}
 	s.KeyPrefixes = append(s.KeyPrefixes, f.prefixes...)
+	s.Overrides = append(s.Overrides, f.overrides...)
 	if f.jsx {
 		s.Unjudged = append(s.Unjudged, connsec.Position{File: f.name})
 	}
@@ -520,6 +545,11 @@ func (s *Scan) relate() {
 	s.guarded = map[string]bool{}
 	for _, p := range s.Pages {
 		for _, src := range p.integrity {
+			// An absolute address may mean a file of the site. If not, a file too many is left alone.
+			if _, authority, ok := splitURL(src); ok {
+				_, rest, _ := strings.Cut(src, "://")
+				src = strings.TrimPrefix(rest, authority)
+			}
 			if name, ok := resolve(p.File, src, s.has); ok {
 				s.guarded[name] = true
 			}

@@ -2,6 +2,7 @@ package circlehttps
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -204,6 +205,15 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 		s.add(m, kind, u.where, asString, open)
 		return
 	}
+	// "http:" is glued to the rest at run time, or makes the page leave HTTPS.
+	if colon, ok := startsInsecure(m.text, asMarkup); ok && colon == len(m.text)-1 && !u.ignore {
+		if u.where == s.where+" protocol" {
+			s.add(m, Navigation, u.where, asMarkup, true)
+		} else if open {
+			s.add(m, cmp.Or(s.kind, u.kind, UnknownUse), cmp.Or(u.where, s.where+" string"), asMarkup, true)
+		}
+		return
+	}
 	if s.depth >= maxNesting {
 		return
 	}
@@ -211,7 +221,7 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 		s.readFragment(m, s.where+" string", s.depth+1)
 		return
 	}
-	if bytes.Contains(m.text, []byte("url(")) {
+	if bytes.Contains(m.text, []byte("url(")) || bytes.Contains(m.text, []byte("@import")) {
 		s.readStyle(m, s.where+" string", false)
 	}
 }
@@ -233,8 +243,7 @@ var (
 	callsActive = []string{"fetch", "ajax", "getJSON", "getScript", "importScripts", "import", "sendBeacon", "axios", "$http", "load", "register", "loadScript", "importScript", "Request"}
 	newActive   = []string{"Worker", "SharedWorker", "EventSource", "XDomainRequest", "Request"}
 	callsText   = []string{
-		"indexOf", "lastIndexOf", "startsWith", "endsWith", "includes", "match", "test", "search", "split", "log", "warn", "error", "info", "debug",
-		"Error", "TypeError", "RangeError", "alert", "createElementNS", "setAttributeNS", "getAttributeNS", "hasAttributeNS", "removeAttributeNS",
+		"indexOf", "lastIndexOf", "startsWith", "endsWith", "includes", "match", "split", "Error", "TypeError", "RangeError", "alert", "createElementNS", "setAttributeNS", "getAttributeNS", "hasAttributeNS", "removeAttributeNS",
 		"getElementsByTagNameNS", "createAttributeNS", "createDocument", "createDocumentType", "lookupPrefix", "hasFeature", "isDefaultNamespace",
 	}
 	verbs   = []string{"get", "post", "put", "patch", "delete", "head", "jsonp", "request"}
@@ -369,7 +378,7 @@ func (s *scriptReader) argument(b *bracket) usage {
 		return usage{kind: Navigation, where: s.where + " location." + callee}
 	case callee == "replace" || callee == "replaceAll":
 		return usage{ignore: true}
-	case slices.Contains(callsText, callee):
+	case object == "console", slices.Contains(callsText, callee):
 		return usage{ignore: true}
 	case slices.Contains(verbs, callee) && slices.Contains(clients, object) && b.arg == 0:
 		return usage{kind: Active, where: s.where + " " + object + "." + callee}
