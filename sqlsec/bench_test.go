@@ -1,11 +1,16 @@
 package sqlsec
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/connsec/connsec/tlscheck"
 	"github.com/connsec/connsec/trap"
 )
 
@@ -54,5 +59,55 @@ func BenchmarkOpen(b *testing.B) {
 		db, err := c.Open(b.Context())
 		require.NoError(b, err)
 		require.NoError(b, db.Close())
+	}
+}
+
+// slow makes every dial and every answer take a fixed time, as a distant server does.
+type slow struct {
+	tlscheck.Dialer
+	roundTrip time.Duration
+}
+
+func (d slow) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	time.Sleep(d.roundTrip)
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &slowConn{Conn: conn, roundTrip: d.roundTrip}, nil
+}
+
+type slowConn struct {
+	net.Conn
+	roundTrip time.Duration
+	asked     atomic.Bool
+}
+
+func (c *slowConn) Write(b []byte) (int, error) {
+	c.asked.Store(true)
+	return c.Conn.Write(b)
+}
+
+func (c *slowConn) Read(b []byte) (int, error) {
+	if c.asked.Swap(false) {
+		time.Sleep(c.roundTrip)
+	}
+	return c.Conn.Read(b)
+}
+
+// BenchmarkProbeFarAway reports how many round trips a probe waits for, one after the other.
+func BenchmarkProbeFarAway(b *testing.B) {
+	const roundTrip = 50 * time.Millisecond
+	for _, c := range []trap.SQLConfig{{NoTDS8: true}, {}} {
+		b.Run(fmt.Sprint("tds8=", !c.NoTDS8), func(b *testing.B) {
+			s := startTrap(b, c)
+			setting := against(s)
+			setting.Dialer = slow{setting.Dialer, roundTrip}
+			for b.Loop() {
+				_, err := setting.Probe(b.Context())
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(roundTrip), "roundtrips/op")
+		})
 	}
 }

@@ -174,6 +174,18 @@ func TestObserveSeesTheTable(t *testing.T) {
 	}
 }
 
+// hostNameInCertificate makes a server verifiable that is given by address.
+func TestObserveByAddress(t *testing.T) {
+	s := startTrap(t, trap.SQLConfig{})
+	c := against(s)
+	c.Host, c.Resolver = "192.0.2.10", nil
+	ruletest.Expect(t, observe(t, c).Judge(), connsec.Fail, tlscheck.RuleNameMismatch)
+	c.HostNameInCertificate = trapName
+	o := observe(t, c)
+	assert.NoError(t, o.Judge().Err(connsec.Medium))
+	assert.Equal(t, "192.0.2.10", o.Subject)
+}
+
 func TestObserveDeadline(t *testing.T) {
 	s := startTrap(t, trap.SQLConfig{Posture: trap.SQLStalled})
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

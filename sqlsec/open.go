@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -131,7 +130,11 @@ func (c Config) base() (msdsn.Config, error) {
 	base.Protocols = []string{"tcp"}
 	base.BrowserMessage = msdsn.BrowserAllInstances
 	base.Host, base.Instance, base.Port = c.host(), c.Instance, uint64(c.port())
-	base.User, base.Password, base.Database = c.User, c.Password.Reveal(), c.Database
+	base.User, base.Database = c.User, c.Database
+	// Connect adds the password, so that no copy of it stays here.
+	base.Password, base.ChangePassword = "", ""
+	delete(base.Parameters, "password")
+	delete(base.Parameters, "change password")
 	base.HostInCertificateProvided = c.HostNameInCertificate != ""
 	base.TrustServerCertificate = false
 	base.Encryption = msdsn.EncryptionRequired
@@ -155,6 +158,7 @@ func (k *connector) Driver() driver.Driver { return &mssql.Driver{} }
 // Connect makes one connection and checks what was negotiated.
 func (k *connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	p := k.base
+	p.Password = k.c.Password.Reveal()
 	if k.c.Instance != "" && k.c.Port == 0 {
 		b := k.c.browse(ctx)
 		port := b.portOf(k.c.Instance)
@@ -292,7 +296,7 @@ func (k *connector) dial(ctx context.Context, address string) (net.Conn, error) 
 	}
 	var conn net.Conn
 	for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
-		if conn, err = k.c.dialer().DialContext(ctx, "tcp", netip.AddrPort.String(addr)); err == nil {
+		if conn, err = k.c.dialer().DialContext(ctx, "tcp", addr.String()); err == nil {
 			return conn, nil
 		}
 	}

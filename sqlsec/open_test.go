@@ -187,6 +187,9 @@ func TestOpenFromADSN(t *testing.T) {
 		db, err := c.Open(testContext(t))
 		require.NoError(t, err, tt.app)
 		require.NoError(t, db.Close())
+		k, err := c.connector()
+		require.NoError(t, err)
+		assert.NotContains(t, fmt.Sprintf("%+v", *k), canary)
 		seen := s.Observed()
 		assert.Equal(t, tt.app, seen[len(seen)-1].Application)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/connsec/connsec/internal/tdswire"
@@ -20,8 +21,9 @@ import (
 // encryption.
 type SQLPosture uint8
 
-// The postures. Forced, optional and strict are what honest servers are set to; a client must
-// not send its login to any of the others, nor in clear to any at all.
+// The postures. Forced, optional and strict are what honest servers are set to. A client must
+// not send its login to any of the others, nor in clear to any at all; to one that encrypts
+// and verifies, SQLAnswerOn, SQLAnswerRequired and SQLStalledLogin are honest too.
 const (
 	// SQLForced: "Force Encryption" is on, the certificate is sound, TDS 8.0 is served too.
 	SQLForced SQLPosture = iota
@@ -147,6 +149,8 @@ type SQL struct {
 	c       SQLConfig
 	version tdswire.Version
 	config  *tls.Config
+	// sessions counts the logins.
+	sessions atomic.Int64
 }
 
 // NewSQL starts one with the default options.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/connsec/connsec/internal/tdswire"
@@ -95,8 +94,6 @@ const (
 // collation is Latin1_General_CI_AS.
 var collation = [5]byte{0x09, 0x04, 0xd0, 0x00, 0x34}
 
-var sqlSessions atomic.Int64
-
 // serveLogin answers the login and then requests until the client goes.
 func (l *sqlLink) serveLogin(message []byte) (gone bool) {
 	if l.c.Posture == SQLStalledLogin {
@@ -114,7 +111,7 @@ func (l *sqlLink) serveLogin(message []byte) (gone bool) {
 		return false
 	}
 	l.database = login.Database
-	l.session = int(sqlSessions.Add(1))
+	l.session = int(l.sessions.Add(1))
 	l.acknowledge(login)
 	if err := l.flush(); err != nil {
 		return wentAway(err)

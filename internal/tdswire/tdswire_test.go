@@ -232,7 +232,7 @@ func FuzzParsePrelogin(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.Nonce != nil && len(p.Nonce) > 1000 || len(p.Instance) > 1000 {
+		if len(p.Nonce) > 1000 || len(p.Instance) > 1000 {
 			return
 		}
 		again, err := tdswire.ParsePrelogin(p.Marshal())
