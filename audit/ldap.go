@@ -19,7 +19,8 @@ type LDAP struct {
 	Port     uint16 `yaml:"port"`     // with server; default by security
 	Domain   string `yaml:"domain"`   // look at every domain controller
 
-	BindDN        string `yaml:"bind_dn"` // judged, never used
+	BindDN        string `yaml:"bind_dn"`       // judged, never used
+	PasswordFile  string `yaml:"password_file"` // of the account; judged, never used
 	BaseDN        string `yaml:"base_dn"`
 	OtherPort     uint16 `yaml:"other_port"`     // the port of the other kind, 389 or 636
 	GlobalCatalog bool   `yaml:"global_catalog"` // look at 3269 too
@@ -42,10 +43,15 @@ func (l LDAP) config() (ldapsec.Config, error) {
 	return ldapsec.Config{}, errors.New("give url, or server and security, or domain")
 }
 
-func (l LDAP) check(_ *Deployment, env *environment) (check, error) {
+func (l LDAP) check(d *Deployment, env *environment) (check, error) {
 	c, err := l.config()
 	if err != nil {
 		return check{}, err
+	}
+	if l.PasswordFile != "" {
+		if c.Password, err = ReadSecret(d.path(l.PasswordFile)); err != nil {
+			return check{}, err
+		}
 	}
 	c.BindDN, c.GlobalCatalog, c.Connect = l.BindDN, l.GlobalCatalog, l.Connect
 	if l.BaseDN != "" {
@@ -58,8 +64,21 @@ func (l LDAP) check(_ *Deployment, env *environment) (check, error) {
 	if r, ok := env.Resolver.(ldapsec.Resolver); ok {
 		c.Resolver = r
 	}
+	// An account without password_file says nothing about the password that the product has.
+	unknown := func(r connsec.Report) connsec.Report {
+		for i, f := range r.Findings {
+			if l.PasswordFile == "" && l.BindDN != "" && f.Rule == ldapsec.RuleEmptyPassword {
+				r.Findings[i].Outcome, r.Findings[i].Detail = connsec.Inconclusive, "the password was not given; name a password_file to have it judged"
+			}
+		}
+		return r
+	}
 	return check{
-		subject: c.Validate().Target, source: l.Source, root: tlscheck.RuleHandshakeFailed, validate: c.Validate,
-		run: func(ctx context.Context) (connsec.Report, error) { return c.Probe(ctx) },
+		subject: c.Validate().Target, source: l.Source, root: tlscheck.RuleHandshakeFailed,
+		validate: func() connsec.Report { return unknown(c.Validate()) },
+		run: func(ctx context.Context) (connsec.Report, error) {
+			r, err := c.Probe(ctx)
+			return unknown(r), err
+		},
 	}, nil
 }

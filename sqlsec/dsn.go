@@ -106,8 +106,13 @@ func ParseDSN(text string, driver Driver) (Config, error) {
 	if bad != nil {
 		return Config{}, bad
 	}
-	if driver == AnyDriver {
-		driver = driverOf(f, tokens)
+	switch written := driverOf(f, tokens); {
+	case driver == AnyDriver:
+		driver = written
+	case written != AnyDriver && written != driver,
+		f == formJDBC && driver != JDBC10 && driver != JDBC11,
+		f == formADO && slices.ContainsFunc(tokens, func(t token) bool { return t.key == "driver" || t.key == "provider" }):
+		return fail(0, "it is written for another driver than "+driver.String())
 	}
 	r := reading{
 		c:    Config{Driver: driver, Encryption: LoginOnly},
@@ -125,7 +130,7 @@ func ParseDSN(text string, driver Driver) (Config, error) {
 			if f == formODBC { // SQLDriverConnect: the first occurrence counts
 				continue
 			}
-			if f == formURL {
+			if f == formURL || f == formJDBC { // which of two JDBC takes is not documented
 				return fail(t.at, "the key stands twice")
 			}
 		}

@@ -126,6 +126,14 @@ func TestParseDSNRefuses(t *testing.T) {
 		{"jdbc for another server", "jdbc:postgresql://a.example/" + canary, AnyDriver, 1, "jdbc:sqlserver://"},
 		{"protocol", "server=a.example;protocol=" + canary, GoMSSQLDB, 18, "protocol"},
 		{"driver", "server=a.example", Driver(99), 1, "driver"},
+		{"URL for ODBC", "sqlserver://a.example", ODBC18, 1, "another driver"},
+		{"odbc: for SqlClient", "odbc:server=a.example", SqlClient4, 1, "another driver"},
+		{"JDBC for SqlClient", "jdbc:sqlserver://a.example", SqlClient4, 1, "another driver"},
+		{"ODBC 17 for ODBC 18", "Driver={ODBC Driver 17 for SQL Server};Server=a.example", ODBC18, 1, "another driver"},
+		{"OLE DB 18 for OLE DB 19", "Provider=MSOLEDBSQL;Data Source=a.example", OLEDB19, 1, "another driver"},
+		{"OLE DB for SqlClient", "Provider=MSOLEDBSQL;Data Source=a.example", SqlClient4, 1, "another driver"},
+		{"ODBC for go-mssqldb", "Driver={ODBC Driver 18 for SQL Server};Server=a.example", GoMSSQLDB, 1, "another driver"},
+		{"jdbc duplicate", "jdbc:sqlserver://a.example;encrypt=true;Encrypt=false", JDBC11, 41, "twice"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseDSN(tt.dsn, tt.driver)

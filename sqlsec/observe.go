@@ -212,13 +212,15 @@ func speaksTLSFirst(addresses []AddressObservation) bool {
 	return false
 }
 
-// Probe observes and judges the server. What the setting itself is worth, Validate says.
+// Probe observes and judges the server, and validates the setting.
 func (c Config) Probe(ctx context.Context) (connsec.Report, error) {
 	o, err := c.Observe(ctx)
 	if err != nil {
 		return connsec.Report{}, err
 	}
-	return o.Judge(), nil
+	r := o.Judge()
+	r.Findings = append(c.Validate().Findings, r.Findings...)
+	return r, nil
 }
 
 // endpoint is the server for tlscheck: the name to verify, and where to find it.

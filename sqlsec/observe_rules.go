@@ -147,8 +147,6 @@ func judgeUnreachable(s seenAddress) connsec.Verdict {
 		return connsec.Passed("the server answers PRELOGIN as version %s", cmpOr(off.Version, "unknown"))
 	case s.strictServed():
 		return connsec.Passed("the server speaks TDS 8.0")
-	case a.Unreachable.Kind == tlscheck.Refused:
-		return connsec.Failed("%s", a.Unreachable.Text)
 	case a.Unreachable != (tlscheck.Problem{}):
 		return connsec.Unknown("could not connect: %s", a.Unreachable.Text)
 	case off.Problem.Kind == tlscheck.Timeout:

@@ -200,7 +200,8 @@ func TestObserveClosedPort(t *testing.T) {
 	c := Config{Host: trapName, Dialer: &local{}, Resolver: fixed{netip.MustParseAddr("192.0.2.10")}}
 	o := observe(t, c)
 	r := o.Judge()
-	ruletest.ExpectFailed(t, r, RuleUnreachable)
+	ruletest.ExpectFailed(t, r)
+	ruletest.Expect(t, r, connsec.Inconclusive, RuleUnreachable)
 	ruletest.Expect(t, r, connsec.NotApplicable, RuleEncryptionUnsupported, RuleEncryptionNotForced, RuleStrictUnavailable, RuleFallbackCertificate, RuleVersionUnsupported)
 	ruletest.Expect(t, r, connsec.Pass, RuleBrowserExposed)
 }

@@ -18,8 +18,11 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/internal/testca"
+	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/report"
+	"github.com/connsec/connsec/sqlsec"
 	"github.com/connsec/connsec/tlscheck"
+	"github.com/connsec/connsec/trap"
 )
 
 func demoCommand() command {
@@ -109,7 +112,7 @@ func asExpected(weak, hardened connsec.Report) error {
 		}
 	}
 	for _, f := range hardened.Findings {
-		if f.Outcome == connsec.Fail || f.Outcome == connsec.Inconclusive {
+		if f.Severity > connsec.Info && (f.Outcome == connsec.Fail || f.Outcome == connsec.Inconclusive) {
 			return fmt.Errorf("the hardened deployment has the %s finding %s (%s); please report this as a defect", f.Outcome, f.Rule.ID, f.Detail)
 		}
 	}
@@ -120,6 +123,8 @@ func asExpected(weak, hardened connsec.Report) error {
 var demoFailures = []*connsec.Rule{
 	tlscheck.RuleSingleLabel, tlscheck.RuleSelfSigned, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak, tlscheck.RuleVersion13Missing,
 	tlscheck.RuleLifetime, tlscheck.RuleCleartextServed,
+	ldapsec.RuleCleartext, ldapsec.RuleCleartextBindAccepted, ldapsec.RuleSigningNotRequired, ldapsec.RuleChannelBinding, ldapsec.RulePrivilegedAccount,
+	sqlsec.RuleEncryptionUnset, sqlsec.RuleEncryptionNotForced, sqlsec.RuleLoginSA,
 }
 
 // stage is where one deployment's servers and files live.
@@ -149,6 +154,11 @@ func (s *stage) close() {
 
 // add appends to the deployment file.
 func (s *stage) add(format string, args ...any) { fmt.Fprintf(&s.file, format, args...) }
+
+// keep stores a secret in a file of its own.
+func (s *stage) keep(name, secret string) error {
+	return os.WriteFile(filepath.Join(s.dir, name), []byte(secret+"\n"), 0o600)
+}
 
 // write stores the CA and the deployment file.
 func (s *stage) write(name string) (string, error) {
@@ -216,6 +226,34 @@ func weakDeployment(s *stage) error {
 	}
 	s.add("https:\n  - host: %s\n    port: 8093\n    connect: %s\n", host, secure)
 	s.add("http:\n  - host: %s\n    port: 8083\n    connect: %s\n", host, plain)
+
+	identity, err := s.identity("dc1")
+	if err != nil {
+		return err
+	}
+	directory, err := trap.Options{Certificate: identity}.LDAP(trap.LDAPControllerOpen)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = directory.Close() })
+	if err := s.keep("password", "demo"); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(directory.Addr())
+	s.add("ldap:\n  - server: dc1\n    security: None\n    bind_dn: CORP\\Administrator\n    password_file: password\n    connect: %s\n    other_port: %s\n", directory.Addr(), port)
+
+	if identity, err = s.identity("sql01"); err != nil {
+		return err
+	}
+	database, err := trap.Options{Certificate: identity}.SQL(trap.SQLConfig{Posture: trap.SQLOptional})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = database.Close() })
+	if err := s.keep("dsn", "sqlserver://sa:demo@sql01?database=central"); err != nil {
+		return err
+	}
+	s.add("sql:\n  - dsn_file: dsn\n    connect: %s\n", database.Addr())
 	return nil
 }
 
@@ -244,7 +282,43 @@ func hardenedDeployment(s *stage) error {
 	}
 	s.add("https:\n  - host: %s\n    port: 8093\n    connect: %s\n", host, secure)
 	s.add("http:\n  - host: %s\n    port: 8083\n    connect: %s\n", host, shut)
+
+	const dc = "dc1.corp.internal"
+	identity, err := s.identity(dc)
+	if err != nil {
+		return err
+	}
+	directory, err := trap.Options{Certificate: identity}.LDAP(trap.LDAPController)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = directory.Close() })
+	if err := s.keep("password", "demo"); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(directory.Addr())
+	s.add("ldap:\n  - url: ldaps://%s\n    bind_dn: svc-central@corp.internal\n    password_file: password\n    connect: %s\n    other_port: %s\n", dc, directory.Addr(), port)
+
+	const sql = "sql01.corp.internal"
+	if identity, err = s.identity(sql); err != nil {
+		return err
+	}
+	database, err := trap.Options{Certificate: identity}.SQL(trap.SQLConfig{Posture: trap.SQLForced})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = database.Close() })
+	s.add("sql:\n  - dsn: sqlserver://%s?database=central&encrypt=strict&TrustServerCertificate=false&tlsmin=1.2\n    connect: %s\n", sql, database.Addr())
 	return nil
+}
+
+// identity is a certificate of the stage's CA for a fake server.
+func (s *stage) identity(name string) (*trap.Certificate, error) {
+	c, err := s.ca.Issue(testca.Leaf{Names: []string{name}})
+	if err != nil {
+		return nil, err
+	}
+	return &trap.Certificate{Chain: c.TLS(), Roots: s.ca.Pool()}, nil
 }
 
 // compare shows which rules tell the two deployments apart, worst first.
@@ -269,6 +343,9 @@ func compare(w io.Writer, weak, hardened connsec.Report, o report.Options) {
 		}
 		seen[f.Rule] = true
 		after := marks[worst(hardened.Of(f.Rule))]
+		if after == "" {
+			after = style("31", "✗ "+f.Severity.String())
+		}
 		fmt.Fprintf(w, "%-56s %s %s\n", fit(f.Rule.Title, 56), style("31", fmt.Sprintf("✗ %-9s", f.Severity)), after)
 		fmt.Fprintln(w, style("2", fit("  "+f.Rule.ID+": "+f.Detail, 80)))
 	}
