@@ -15,8 +15,9 @@ import (
 // Postfix is a mail server in all postures at once, each on a port of its own. It accepts mail
 // for anybody and throws it away. Its account logs in with PLAIN or LOGIN. It needs root.
 type Postfix struct {
-	TLS   Material
-	Extra string // further lines of main.cf
+	TLS    Material
+	Extra  string // further lines of main.cf
+	Master string // further services, lines of master.cf
 }
 
 // PostfixServer is a running one. Only Strict, Implicit and TLSOnly are sound.
@@ -72,7 +73,7 @@ func (p Postfix) Start(tb testing.TB) *PostfixServer {
 		Opportunistic: at(FreePort(tb)), NoTLS: at(FreePort(tb)), OldTLS: at(FreePort(tb)),
 		Hostname: "mail.corp.example", User: "alice@corp.example", Password: newPassword(),
 	}
-	values := map[string]any{"Dir": dir.Inside(), "TLS": p.TLS.install(tb, dir, "server"), "S": s, "Extra": p.Extra}
+	values := map[string]any{"Dir": dir.Inside(), "TLS": p.TLS.install(tb, dir, "server"), "S": s, "Extra": p.Extra, "Master": p.Master}
 	dir.write(tb, "etc/main.cf", 0o644, render(tb, postfixMain, values))
 	dir.write(tb, "etc/master.cf", 0o644, render(tb, postfixMaster, values))
 	// Debian's Postfix looks for this file here only, whatever cyrus_sasl_config_path says.
@@ -185,6 +186,7 @@ retry unix - - n - - error
 discard unix - - n - - discard
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+{{.Master}}
 `
 
 const postfixSASL = `pwcheck_method: auxprop
