@@ -45,7 +45,9 @@
 //
 // [Live.Probe] sends a bounded number of GET requests (by default at most 40) to the site,
 // and one each to the API address and to port 80, without cookies or credentials. They stand
-// in the web server's log under the user agent "connsec".
+// in the web server's log under the user agent "connsec". The look at the site's TLS adds the
+// handshakes that [tlscheck.Endpoint.Observe] describes, most of them unfinished.
+// [VerifyHTTPS] opens one TLS connection to each host and sends nothing in it.
 //
 // # References
 //

@@ -131,6 +131,21 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+func TestProgress(t *testing.T) {
+	site, _ := corpus(t, "strong")
+	var files int
+	var size int64
+	site.Progress = func(n int, b int64) {
+		assert.Equal(t, files+1, n)
+		assert.GreaterOrEqual(t, b, size)
+		files, size = n, b
+	}
+	s, err := site.Scan(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, s.Files, files)
+	assert.Equal(t, s.Bytes, size)
+}
+
 // TestScanTravels: facts written on one machine are judged alike on another.
 func TestScanTravels(t *testing.T) {
 	for _, name := range []string{"weak", "strong", "react", "stale"} {

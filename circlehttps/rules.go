@@ -1,7 +1,6 @@
 package circlehttps
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/connsec/connsec"
@@ -94,19 +93,6 @@ func (s Scan) Judge(p Project) connsec.Report {
 	j.directives()
 	j.friendlyURL()
 	return connsec.Report{Target: s.Site, At: s.At, Duration: s.Duration, Findings: j.findings}
-}
-
-// Check scans the site and judges it. The error is about the folder, the context or the
-// project's fields; see [Site.Scan].
-func (s Site) Check(ctx context.Context, p Project) (connsec.Report, error) {
-	if err := p.problem(); err != nil {
-		return connsec.Report{}, err
-	}
-	scan, err := s.Scan(ctx)
-	if err != nil {
-		return connsec.Report{}, err
-	}
-	return scan.Judge(p), nil
 }
 
 // secURL reports whether the project protects the site by password, and why it is thought so.

@@ -183,6 +183,19 @@ func (s Site) Scan(ctx context.Context) (Scan, error) {
 	return scan, nil
 }
 
+// Check scans the site and judges it. The error is about the folder, the context or the
+// project's fields; see [Site.Scan].
+func (s Site) Check(ctx context.Context, p Project) (connsec.Report, error) {
+	if err := p.problem(); err != nil {
+		return connsec.Report{}, err
+	}
+	scan, err := s.Scan(ctx)
+	if err != nil {
+		return connsec.Report{}, err
+	}
+	return scan.Judge(p), nil
+}
+
 // list finds the files to read, in lexical order.
 func (s Site) list(ctx context.Context) ([]file, Scan, error) {
 	var files []file
