@@ -99,7 +99,7 @@ func (c Config) Client(ctx context.Context) (*Client, error) {
 		return cl, nil
 	}
 	for _, s := range c.Servers {
-		cl.links = append(cl.links, &link{c: c, server: s})
+		cl.links = append(cl.links, newLink(c, s))
 	}
 	var failed []error
 	for _, l := range cl.links {
@@ -375,54 +375,85 @@ func hint(err error) string {
 	return ""
 }
 
-// link is a TLS connection to one server.
+// link is a TLS connection to one server. One request is under way at a time.
 type link struct {
 	c      Config
 	server Server
+	turn   chan struct{} // holds one token; who has it may use conn and token
 
-	mu    sync.Mutex
 	conn  *tls.Conn // nil: to be made
 	token uint32
-	done  bool
+
+	mu     sync.Mutex
+	raw    net.Conn // of conn, to break it from outside
+	closed bool
 }
 
+func newLink(c Config, s Server) *link {
+	l := &link{c: c, server: s, turn: make(chan struct{}, 1)}
+	l.turn <- struct{}{}
+	return l
+}
+
+// take waits for the turn, no longer than ctx.
+func (l *link) take(ctx context.Context) error {
+	select {
+	case <-l.turn:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("another request is under way on the connection: %w", ctx.Err())
+	}
+}
+
+func (l *link) give() { l.turn <- struct{}{} }
+
 func (l *link) connect(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	defer l.give()
 	return l.dial(ctx)
 }
 
-// dial makes the connection, with the lock held.
+// dial makes the connection.
 func (l *link) dial(ctx context.Context) error {
-	if l.done {
-		return net.ErrClosed
-	}
 	conn, err := l.c.endpoint(l.server).Dial(ctx, l.c.TLSProfile)
 	if err != nil {
 		return fmt.Errorf("radiussec: %s: %w", l.c.subject(l.server), err)
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(l.c.rand(), b[:]); err != nil {
-		_ = conn.Close()
+		_ = conn.NetConn().Close()
 		return fmt.Errorf("radiussec: no randomness: %w", err)
 	}
-	l.conn, l.token = conn, binary.BigEndian.Uint32(b[:])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = conn.NetConn().Close()
+		return net.ErrClosed
+	}
+	l.conn, l.raw, l.token = conn, conn.NetConn(), binary.BigEndian.Uint32(b[:])
 	return nil
 }
 
+// close breaks the connection, also under a request. Not by tls.Conn.Close, which waits for the
+// peer to take a close_notify; it may not.
 func (l *link) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.done = true
-	l.drop()
+	l.closed = true
+	if l.raw != nil {
+		_ = l.raw.Close()
+	}
 }
 
 func (l *link) drop() {
-	if l.conn != nil {
-		// Not Close, which waits for the peer to take a close_notify; it may not.
-		_ = l.conn.NetConn().Close()
-		l.conn = nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.raw != nil {
+		_ = l.raw.Close()
 	}
+	l.conn, l.raw = nil, nil
 }
 
 // exchange asks over the connection, or over a new one if the server has closed the old one in
@@ -430,8 +461,10 @@ func (l *link) drop() {
 func (l *link) exchange(ctx context.Context, request *radius.Packet) (*radius.Packet, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.c.Timing.withDefaults().Total)
 	defer cancel()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	defer l.give()
 	kept := l.conn != nil
 	if !kept {
 		if err := l.dial(ctx); err != nil {

@@ -226,7 +226,7 @@ func (c Config) observeTLS(ctx context.Context, s Server) ServerObserved {
 		// A verified connection, or none: over another one nothing is asked.
 		a := &Answer{Tries: 1}
 		o.InTLS = a
-		l := &link{c: c, server: s}
+		l := newLink(c, s)
 		defer l.close()
 		if err := l.connect(ctx); err != nil {
 			a.Problem = oneLine(tlscheck.ProblemOf(err).Text)

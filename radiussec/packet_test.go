@@ -153,6 +153,8 @@ func TestEstimates(t *testing.T) {
 	assert.True(t, estimate("Testing-123", nil).known)
 	assert.Less(t, estimate("qwertzuiopasdfghjklyxcvbnm123456", nil).bits, float64(crackable))
 	assert.Less(t, estimate("Sommer2026Sommer2026Sommer2026", nil).bits, float64(crackable))
+	assert.True(t, estimate("dGVzdGluZzEyMw==", nil).known, "testing123 in base64")
+	assert.True(t, estimate("74657374696e67313233", nil).known, "and in hex")
 	with := estimate("kwyjibo-blorptang-zzyzx", contextWords([]string{"kwyjibo.blorptang.zzyzx"})).bits
 	assert.Less(t, with, estimate("kwyjibo-blorptang-zzyzx", nil).bits, "words of the surroundings count")
 	assert.NotPanics(t, func() { estimate(string(bytes.Repeat([]byte("é\xff"), 200)), []string{"é"}) })

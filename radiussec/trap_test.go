@@ -38,9 +38,35 @@ func spring(t testing.TB, p trap.RADIUSPosture) (*trap.RADIUS, radiussec.Config)
 	return s, c
 }
 
+// inTrap is what came of one setting in one trap.
+type inTrap[T any] struct {
+	s   *trap.RADIUS
+	c   radiussec.Config
+	got T
+	err error
+}
+
+// inEach does something in traps of all postures at once: most of the time passes waiting for
+// answers that do not come.
+func inEach[T any](t *testing.T, do func(radiussec.Config, context.Context) (T, error)) map[trap.RADIUSPosture]*inTrap[T] {
+	t.Helper()
+	out := map[trap.RADIUSPosture]*inTrap[T]{}
+	var wg sync.WaitGroup
+	ctx := deadline(t)
+	for _, p := range trap.RADIUSPostures() {
+		s, c := spring(t, p)
+		in := &inTrap[T]{s: s, c: c}
+		out[p] = in
+		wg.Go(func() { in.got, in.err = do(c, ctx) })
+	}
+	wg.Wait()
+	return out
+}
+
 func TestProbeInTraps(t *testing.T) {
 	type rules = []*connsec.Rule
 	udp := radiussec.RuleTransportUDP
+	observed := inEach(t, radiussec.Config.Observe)
 	for posture, want := range map[trap.RADIUSPosture]struct{ failed, passed, unknown rules }{
 		trap.RADIUSHonest: {rules{udp}, rules{radiussec.RuleSecretWrong, radiussec.RuleMissingInReply, radiussec.RuleNotFirst},
 			rules{radiussec.RuleNotRequired, radiussec.RuleProxyState}},
@@ -57,12 +83,12 @@ func TestProbeInTraps(t *testing.T) {
 		trap.RADIUSProxyState:      {rules{udp}, nil, rules{radiussec.RuleSecretWrong}},
 		trap.RADIUSOversize:        {rules{udp}, nil, rules{radiussec.RuleSecretWrong}},
 		trap.RADIUSRunt:            {rules{udp}, nil, rules{radiussec.RuleSecretWrong}},
+		trap.RADIUSFlood:           {rules{udp, radiussec.RuleSecretWrong}, nil, nil},
 		trap.RADIUSSilent:          {rules{udp}, nil, rules{radiussec.RuleSecretWrong}},
 	} {
 		t.Run(posture.String(), func(t *testing.T) {
-			t.Parallel()
-			_, c := spring(t, posture)
-			o, err := c.Observe(deadline(t))
+			o, err := observed[posture].got, observed[posture].err
+			c := observed[posture].c
 			require.NoError(t, err)
 			// What was recorded judges the same elsewhere.
 			data, err := json.Marshal(o)
@@ -125,13 +151,16 @@ func TestJudgesWithoutServers(t *testing.T) {
 
 // TestClientInTraps: of all that traps answer, the client believes only what is the server's.
 func TestClientInTraps(t *testing.T) {
+	believed := inEach(t, func(c radiussec.Config, ctx context.Context) (*radius.Packet, error) {
+		cl, err := c.Client(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return cl.Authenticate(ctx, "trap", connsec.NewSecret("trap"))
+	})
 	for _, posture := range trap.RADIUSPostures() {
 		t.Run(posture.String(), func(t *testing.T) {
-			t.Parallel()
-			s, c := spring(t, posture)
-			cl, err := c.Client(deadline(t))
-			require.NoError(t, err)
-			answer, err := cl.Authenticate(deadline(t), "trap", connsec.NewSecret("trap"))
+			s, answer, err := believed[posture].s, believed[posture].got, believed[posture].err
 			want := map[trap.RADIUSPosture]error{
 				trap.RADIUSUnsigned: radiussec.ErrUnsigned, trap.RADIUSForgedSignature: radiussec.ErrMessageAuthenticator,
 				trap.RADIUSForged: radiussec.ErrResponseAuthenticator, trap.RADIUSEchoing: radiussec.ErrResponseAuthenticator,
@@ -147,6 +176,8 @@ func TestClientInTraps(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, radius.CodeAccessAccept, answer.Code)
 				assert.Equal(t, 1, seen[0].Sent)
+				cl, err := believed[posture].c.Client(deadline(t))
+				require.NoError(t, err)
 				answer, err = cl.Authenticate(deadline(t), "trap", connsec.NewSecret("tram"))
 				require.NoError(t, err)
 				assert.Equal(t, radius.CodeAccessReject, answer.Code)
@@ -356,6 +387,45 @@ func TestRadSecClientInTraps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneConnectionForMany: requests wait for each other no longer than their contexts allow,
+// and Close breaks the one that is under way.
+func TestOneConnectionForMany(t *testing.T) {
+	_, c := springTLS(t, trap.RadSecHonest)
+	c.Timing = radiussec.Timing{}
+	cl, err := c.Client(deadline(t))
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				answer, err := cl.Authenticate(deadline(t), "trap", connsec.NewSecret("trap"))
+				assert.NoError(t, err)
+				assert.Equal(t, radius.CodeAccessAccept, answer.Code)
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, cl.Close())
+	_, err = cl.Authenticate(deadline(t), "trap", connsec.NewSecret("trap"))
+	assert.ErrorIs(t, err, net.ErrClosed)
+
+	s, c := springTLS(t, trap.RadSecSilent)
+	c.Timing = radiussec.Timing{}
+	cl, err = c.Client(deadline(t))
+	require.NoError(t, err)
+	wg.Go(func() {
+		_, err := cl.Authenticate(deadline(t), "trap", connsec.NewSecret("trap"))
+		assert.Error(t, err)
+	})
+	require.Eventually(t, func() bool { return len(s.Observed()) > 0 && s.Observed()[0].Requests > 0 }, 5*time.Second, time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err = cl.Authenticate(ctx, "trap", connsec.NewSecret("trap"))
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, cl.Close())
+	wg.Wait()
 }
 
 func TestRadSecProbeInTraps(t *testing.T) {

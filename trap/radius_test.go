@@ -77,7 +77,7 @@ func TestLayehInTraps(t *testing.T) {
 			request := radius.New(radius.CodeAccessRequest, []byte(radiusSecret))
 			require.NoError(t, rfc2865.UserName_SetString(request, "trap"))
 			require.NoError(t, rfc2865.UserPassword_SetString(request, "trap"))
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
 			defer cancel()
 			client := radius.Client{Retry: 100 * time.Millisecond, MaxPacketErrors: 10}
 			_, err := client.Exchange(ctx, request, s.Addr())
