@@ -168,7 +168,7 @@ func (c *collector) add(m mapped, kind Kind, where string, markup, open bool) bo
 	if k := kindByExtension(rest); k != 0 && !open && kind == UnknownUse {
 		l.Kind = k
 	}
-	if (l.Kind == UnknownUse && !strings.HasSuffix(where, " src") || kind == Canonical) && isIdentifier(l.Host, rest) {
+	if (l.Kind == UnknownUse && !strings.HasSuffix(where, " src") || strings.Contains(where, "linked data") || strings.HasPrefix(where, "xml ")) && isIdentifier(l.Host, rest) {
 		return false
 	}
 	if colon == 2 {

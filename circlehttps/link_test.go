@@ -116,6 +116,7 @@ func TestLinks(t *testing.T) {
 		// What is not a finding.
 		{"comment", "a.html", `<!-- <script src="http://a.example/a.js"></script> --><!--[if IE]><script src="http://a.example/a.js"></script><![endif]-->`},
 		{"doctype and namespaces", "a.html", `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><html xmlns="http://www.w3.org/1999/xhtml" prefix="og: http://ogp.me/ns#"><div itemscope itemtype="http://schema.org/Person">`},
+		{"and a link there", "a.html", `<link rel=help href="«canonical»http://www.w3.org/TR/html5/"><a href="«navigation»http://www.w3.org/">x</a>`},
 		{"but a script from there", "a.html", `<script src="«active»http://www.w3.org/a.js"></script>`},
 		{"loopback", "a.html", `<script src="http://localhost:8080/a.js"></script><img src="http://127.0.0.1/a.png"><img src="http://[::1]/a.png"><img src="http://app.localhost/a.png">`},
 		{"text", "a.html", `<p>http://a.example/</p><textarea><img src="http://a.example/a.png"></textarea><title>http://a.example/</title>`},
