@@ -18,6 +18,8 @@ const (
 	typeMA     = byte(rfc2869.MessageAuthenticator_Type)
 	typeProxy  = byte(rfc2865.ProxyState_Type)
 	sizeMA     = 2 + md5.Size
+
+	codeProtocolError = radius.Code(52) // RFC 7930, 4
 )
 
 // Why an answer is not accepted. Errors of [Client.Exchange] wrap one of these where answers
@@ -39,7 +41,7 @@ var (
 )
 
 // encodeRequest writes an Access-Request or Status-Server, with the Message-Authenticator as
-// first attribute (draft-ietf-radext-deprecate-radius). A Message-Authenticator that the caller
+// first attribute (draft-ietf-radext-deprecating-radius). A Message-Authenticator that the caller
 // set is replaced. signed false leaves it out, which only a probe wants.
 func encodeRequest(p *radius.Packet, secret []byte, signed bool) ([]byte, error) {
 	if p.Code != radius.CodeAccessRequest && p.Code != radius.CodeStatusServer {
@@ -116,7 +118,7 @@ func answers(request, code radius.Code) bool {
 	switch code {
 	case radius.CodeAccessAccept:
 		return true
-	case radius.CodeAccessReject, radius.CodeAccessChallenge:
+	case radius.CodeAccessReject, radius.CodeAccessChallenge, codeProtocolError:
 		return request == radius.CodeAccessRequest
 	case radius.CodeAccountingResponse:
 		return request == radius.CodeStatusServer // at an accounting port

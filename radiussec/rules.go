@@ -34,7 +34,7 @@ func rfc(number, section string) connsec.Citation {
 
 func deprecating(section string) connsec.Citation {
 	return connsec.Citation{
-		Doc: "draft-ietf-radext-deprecate-radius", Section: section,
+		Doc: "draft-ietf-radext-deprecating-radius", Section: section,
 		URL: "https://datatracker.ietf.org/doc/draft-ietf-radext-deprecating-radius/",
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// secretBits is the strength of a new secret. draft-ietf-radext-deprecate-radius asks for
+	// secretBits is the strength of a new secret. draft-ietf-radext-deprecating-radius asks for
 	// 128; 160 fill whole base32 digits.
 	secretBits = 160
 	// secretGroup is the number of digits between hyphens, for people who compare two screens.
@@ -77,7 +77,7 @@ func RolloverPlan() []Step {
 // 64 good ones are enough.
 const maxEstimated = 64
 
-// Strength thresholds in bits, as estimated. draft-ietf-radext-deprecate-radius asks for 128
+// Strength thresholds in bits, as estimated. draft-ietf-radext-deprecating-radius asks for 128
 // bits of entropy, which no estimate can show: random strings contain words by chance, and of
 // 2000 with 128 bits as hex, base32 and base64 the lowest were estimated at 81, 91 and 98. So
 // 80 it is; that there is room for 128 is what [RuleSecretShort] asks.

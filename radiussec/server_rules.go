@@ -62,7 +62,7 @@ var RuleMissingInReply = &connsec.Rule{
 	Why:      "Clients that want to be safe from Blast-RADIUS have to refuse such answers; those that do not can be shown a forged accept.",
 	Fix:      "Update the server: FreeRADIUS 3.2.5 or later, Windows Server with the updates of July 2024, radsecproxy 1.11 or later.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{refBlast, deprecating("Server responses"), refNPS}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refBlast, deprecating("Server Responses to Access-Request"), refNPS}, Since: "0.1.0",
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
@@ -79,7 +79,7 @@ var RuleNotFirst = &connsec.Rule{
 	Why:      "At the beginning it breaks the MD5 collision that Blast-RADIUS needs, also for clients that do not check it. Further back, only checking helps.",
 	Fix:      "Update the server; the position is not configurable.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{deprecating("Server responses"), refBlast}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating("Server Responses to Access-Request"), refBlast}, Since: "0.1.0",
 	DependsOn: []*connsec.Rule{RuleMissingInReply},
 }
 
@@ -90,7 +90,7 @@ func judgeNotFirst(s ServerObserved) connsec.Verdict {
 	return connsec.Failed("it stands behind other attributes")
 }
 
-// missingMA is the Error-Cause "Missing Message-Authenticator" (draft-ietf-radext-deprecate-radius).
+// missingMA is the Error-Cause "Missing Message-Authenticator" (draft-ietf-radext-deprecating-radius).
 const missingMA = 510
 
 // hidden is what the order of questions hides: after our signed request, a server in mode auto
@@ -105,7 +105,7 @@ var RuleNotRequired = &connsec.Rule{
 	Why:      "An attacker on the path strips or replaces attributes of a request and finds a collision that turns the reject into an accept (Blast-RADIUS).",
 	Fix:      "FreeRADIUS: require_message_authenticator = yes for every client that can sign. NPS: netsh nps set requiremsgauth all = \"enable\".",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{refBlast, deprecating("Message-Authenticator"), refNPS, refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refBlast, deprecating("Servers and Access-Request"), refNPS, refClientsConf}, Since: "0.1.0",
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
@@ -136,7 +136,7 @@ var RuleProxyState = &connsec.Rule{
 	Why:      "Proxy-State is what carries the collision blocks of Blast-RADIUS into the answer. A server that drops such requests from clients that are no proxies is safe from the published attack.",
 	Fix:      "FreeRADIUS: limit_proxy_state = yes for clients that are no proxies. NPS: netsh nps set limitproxystate all = \"enable\". Better: require the Message-Authenticator.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{refBlast, deprecating("Proxy-State"), refNPS, refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refBlast, deprecating("Updated Servers and Legacy Clients"), refNPS, refClientsConf}, Since: "0.1.0",
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
@@ -179,7 +179,7 @@ var RuleTLSClientUnasked = &connsec.Rule{
 	Why:      "Everyone who reaches the port can try passwords against it, without knowing a secret.",
 	Fix:      "Demand certificates of an authority of your own. FreeRADIUS: require_client_cert = yes with ca_file in the tls section.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("6614", "2.3"), radsecBis("Mutual authentication")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6614", "2.3"), radsecBis("4.2")}, Since: "0.1.0",
 }
 
 func judgeClientUnasked(s ServerObserved) connsec.Verdict {

@@ -132,7 +132,7 @@ var RuleSecretShort = &connsec.Rule{
 	Why:      "One captured packet is enough to try secrets offline, at 64·10⁹ per second and GPU: every secret of 8 characters falls in hours. With the secret, passwords are read and answers forged.",
 	Fix:      "Use at least 24 random octets; 32 base32 digits (connsec secret new --for radius) fit everywhere.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{deprecating("Shared secrets"), rfc("2865", "3"), refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating(""), rfc("2865", "3"), refClientsConf}, Since: "0.1.0",
 }
 
 func judgeShort(s shared) connsec.Verdict {
@@ -160,7 +160,7 @@ var RuleSecretWeak = &connsec.Rule{
 	Why:      "Guessing needs one captured packet and no contact with the server. Words, names, dates and what products ship with are tried first, whatever the length.",
 	Fix:      "Let a generator make the secret (connsec secret new --for radius); nobody needs to remember it.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{deprecating("Shared secrets"), refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating(""), refClientsConf}, Since: "0.1.0",
 }
 
 func judgeWeak(s shared) connsec.Verdict {
@@ -185,7 +185,7 @@ var RuleSecretReused = &connsec.Rule{
 	Why:      "Whoever takes one of the devices, or its backup, has the secret of all: they can pose as the server to each, and read the passwords of each.",
 	Fix:      "Give every client and server pair a generated secret of its own.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("2865", "3"), deprecating("Shared secrets"), refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("2865", "3"), deprecating(""), refClientsConf}, Since: "0.1.0",
 }
 
 func judgeReused(s shared) connsec.Verdict {
@@ -240,7 +240,7 @@ var RuleSecretNotSpecific = &connsec.Rule{
 	Why:      "A secret says that the other end is the server only if no one else has it. With one for all, the operator or thief of one server can answer in the place of every other.",
 	Fix:      "Enter a secret of its own for each server.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("2865", "3"), deprecating("Shared secrets")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("2865", "3"), deprecating("")}, Since: "0.1.0",
 }
 
 func judgeSpecific(s setServer) connsec.Verdict {
@@ -264,7 +264,7 @@ var RuleTransportUDP = &connsec.Rule{
 	Why:      "User names, addresses and group memberships can be read by anyone on the path, and only MD5 and the secret keep answers from being forged.",
 	Fix:      "Use RADIUS over TLS (RadSec, port 2083), directly or through radsecproxy on both sides; until then keep the packets inside a VPN or IPsec.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{deprecating("Abstract"), rfc("6614", "1"), refBlast}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating(""), rfc("6614", "1"), refBlast}, Since: "0.1.0",
 }
 
 func judgeTransportUDP(c Config) connsec.Verdict {
@@ -290,7 +290,7 @@ var RuleMethodWeak = &connsec.Rule{
 	Why:      "MS-CHAP responses are broken in hours whoever captures them, CHAP falls to a dictionary, and PAP over UDP is exactly as good as the shared secret.",
 	Fix:      "Use PAP over TLS, EAP-TLS, or, over UDP, PAP with a generated secret. Do not use CHAP or MS-CHAP outside of TLS.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{deprecating("MS-CHAP"), deprecating("PAP versus CHAP")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating("")}, Since: "0.1.0",
 }
 
 func judgeMethod(s setServer) connsec.Verdict {
@@ -324,7 +324,7 @@ var RuleMessageAuthenticatorOff = &connsec.Rule{
 	Why:      "Without it, an attacker on the path turns a reject into an accept in minutes without knowing the secret (Blast-RADIUS), whatever the secret's length.",
 	Fix:      "Send a Message-Authenticator in every request and require it: FreeRADIUS require_message_authenticator = yes, NPS \"Access-Request messages must contain the Message-Authenticator attribute\", and the corresponding option of each client.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{refBlast, deprecating("Message-Authenticator"), rfc("3579", "3.2"), refNPS, refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refBlast, deprecating("Clients and Access-Request"), rfc("3579", "3.2"), refNPS, refClientsConf}, Since: "0.1.0",
 }
 
 func judgeSigning(c Config) connsec.Verdict {
@@ -365,7 +365,7 @@ var RuleName = &connsec.Rule{
 	Why:      "Over TLS the certificate proves a name, and there is nothing to compare an address or a short name with. A short name is completed by whatever search list the machine has at the time.",
 	Fix:      "Enter the server's full name as it stands in its certificate; over UDP a fixed address will do.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{refGuide, radsecBis("Server identity"), rfc("9525", "6.1")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refGuide, radsecBis("4.2.1"), rfc("9525", "6.1")}, Since: "0.1.0",
 }
 
 func judgeName(s setServer) connsec.Verdict {
@@ -390,7 +390,7 @@ var RuleClientRange = &connsec.Rule{
 	Why:      "Every device of the network, and whoever finds a free address in it, may use the secret; it cannot be changed for one without changing it for all.",
 	Fix:      "Make one entry with a secret of its own per client address (/32 or /128).",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{deprecating("Shared secrets"), refClientsConf}, Since: "0.1.0",
+	Refs:     []connsec.Citation{deprecating(""), refClientsConf}, Since: "0.1.0",
 }
 
 func judgeRange(e entry) connsec.Verdict {
@@ -422,7 +422,7 @@ var RuleTLSSecret = &connsec.Rule{
 	Why:      "Over TLS the secret is \"radsec\" by definition and TLS protects the packets. Another one fails with servers that follow the standard, and is often one that guards something else.",
 	Fix:      "Set the secret to radsec, or leave it empty where the product does that by itself.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{rfc("6614", "2.3"), radsecBis("Shared secret")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6614", "2.3"), radsecBis("3.2")}, Since: "0.1.0",
 }
 
 func judgeTLSSecret(s shared) connsec.Verdict {
@@ -445,7 +445,7 @@ var RuleTLSSystemRoots = &connsec.Rule{
 	Why:      "Any of a hundred public authorities, and whatever a proxy or an administrator added to the system, can then vouch for an impostor of the RADIUS server.",
 	Fix:      "Trust the one authority that issues the RADIUS servers' certificates, and nothing else.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{radsecBis("Trust base")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{radsecBis("4.2.1")}, Since: "0.1.0",
 }
 
 func judgeSystemRoots(c Config) connsec.Verdict {
@@ -464,7 +464,7 @@ var RuleTLSIdentity = &connsec.Rule{
 	Why:      "A common name is free text, and no authority's name constraints bind it: who can have a certificate with some text in it can pose as the server.",
 	Fix:      "Compare the host name with the DNS names of the certificate's subjectAltName. In radsecproxy: no matchCertificateAttribute CN.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{radsecBis("Server identity"), rfc("9525", "2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{radsecBis("4.2.1"), rfc("9525", "2")}, Since: "0.1.0",
 }
 
 func judgeIdentity(c Config) connsec.Verdict {
@@ -485,7 +485,7 @@ var RuleTLSClientCertificate = &connsec.Rule{
 	Why:      "Servers have to demand one. One that does not lets everyone use it to try passwords.",
 	Fix:      "Issue a certificate with extended key usage clientAuth to this client, and enter it.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{radsecBis("Mutual authentication"), rfc("6614", "2.3")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{radsecBis("4.2"), rfc("6614", "2.3")}, Since: "0.1.0",
 }
 
 func judgeOwnCertificate(c Config) connsec.Verdict {

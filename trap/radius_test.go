@@ -48,7 +48,7 @@ func TestRadclientInTraps(t *testing.T) {
 			s := startRADIUS(t, p)
 			out, err := realsrv.Run(t, realsrv.Cmd{
 				Path: "/bin/sh",
-				Args: []string{"-c", `printf '%s\n' "$1" | "$2" -x -r 2 -t 0.3 "$3" auth "$4"`, "sh",
+				Args: []string{"-c", `printf '%s\n' "$1" | "$2" -x -r 1 -t 0.3 "$3" auth "$4"`, "sh",
 					"User-Name=trap\nUser-Password=trap\nMessage-Authenticator=0x00", radclient, s.Addr(), radiusSecret},
 			})
 			assert.Equal(t, slices.Contains(believes, p), err == nil, out)
