@@ -26,6 +26,9 @@ import (
 // TLS, TLS if offered and unverified certificates are refused always. What Validate fails is an
 // error for [errors.Is] on the rules.
 //
+// As go-mail keeps the state of a login in the client, connect from one goroutine at a time;
+// for several connections at once take a client each, or use Dial.
+//
 // The context of go-mail's own methods governs the connection and, with its deadline,
 // everything up to the login; from then on each of the server's answers has go-mail's timeout.
 // More options of go-mail come before those of the setting and cannot undo them. Whatever is

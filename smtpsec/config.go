@@ -140,7 +140,8 @@ func (m Method) sendsPassword() bool {
 type Config struct {
 	// Host is the server's name, as it stands in its certificate.
 	Host string `json:"host"`
-	// Port is the port that Mode uses. 0: 465 for Implicit, 587 for StartTLS, otherwise 25.
+	// Port is the port that Mode uses. 0: 465 for Implicit, 587 for StartTLS, otherwise, and
+	// with MX, 25.
 	Port uint16 `json:"port,omitempty"`
 	// OtherPort is the port of the other kind, which the product does not use but Observe looks
 	// at. 0: 587 for Implicit, otherwise 465.
@@ -159,8 +160,8 @@ type Config struct {
 	Method Method `json:"method"`
 
 	// MX says that the host receives mail from the Internet for Domain, so that Observe looks
-	// at port 25 and at what Domain publishes. Senders it does not know cannot be forced into
-	// TLS (RFC 3207, 4), so that is not held against it.
+	// at port 25, whatever the mode, and at what Domain publishes. Senders it does not know
+	// cannot be forced into TLS (RFC 3207, 4), so that is not held against it.
 	MX bool `json:"mx,omitempty"`
 	// Domain is the mail domain, the part behind the @: of the sender, or of the recipients
 	// if MX is set.
@@ -199,9 +200,11 @@ func (c Config) port() uint16 {
 	switch {
 	case c.Port != 0:
 		return c.Port
+	case c.MX:
+		return portSMTP
 	case c.Mode == Implicit:
 		return portSubmissions
-	case c.Mode == StartTLS && !c.MX:
+	case c.Mode == StartTLS:
 		return portSubmission
 	}
 	return portSMTP
@@ -210,12 +213,10 @@ func (c Config) port() uint16 {
 // clearPort and tlsPort are the two ports that Observe looks at.
 func (c Config) clearPort() uint16 {
 	switch {
-	case c.Mode != Implicit:
+	case c.Mode != Implicit || c.MX:
 		return c.port()
 	case c.OtherPort != 0:
 		return c.OtherPort
-	case c.MX:
-		return portSMTP
 	}
 	return portSubmission
 }
@@ -240,7 +241,7 @@ func (c Config) now() time.Time {
 // target is what a report is about.
 func (c Config) target() string {
 	scheme := "smtp"
-	if c.Mode == Implicit {
+	if c.Mode == Implicit && !c.MX {
 		scheme = "smtps"
 	}
 	if c.Host == "" {

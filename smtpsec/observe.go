@@ -49,7 +49,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 	var wg sync.WaitGroup
 	o.Clear = ClearLook{Port: c.clearPort(), Subject: c.subject(c.clearPort(), wayStartTLS), MX: c.MX}
 	wg.Go(func() { c.lookClear(ctx, addrs, &o.Clear) })
-	if !c.MX || c.Mode == Implicit {
+	if !c.MX {
 		o.Implicit = &ImplicitLook{Port: c.tlsPort(), Subject: c.subject(c.tlsPort(), waySMTPS), Wanted: c.Mode == Implicit}
 		wg.Go(func() { c.lookImplicit(ctx, o.Implicit) })
 	}
@@ -286,10 +286,10 @@ func (c Config) lookInside(ctx context.Context, at netip.AddrPort, l *ClearLook)
 			if first.Code == 250 {
 				l.Inside = readExtensions(lines)
 			}
-		case second.Code == 250:
+		case second.Code == 250 && first.Code != 220: // a greeting within TLS is odd, and no answer
 			l.Injected, l.Inside = InjectedInTLS, readExtensions(late)
 		default:
-			err = fmt.Errorf("the server answers QUIT with %s", second)
+			err = &replyError{"answers out of turn", second}
 		}
 	})
 	if err != nil {
@@ -350,7 +350,7 @@ func (c Config) throughStartTLS(ctx context.Context, at netip.AddrPort, glue str
 		}
 		var r *Reply
 		if r, _, err = w.ask("STARTTLS" + glue); err == nil && r.Code != 220 {
-			err = &refusedError{r}
+			err = &replyError{refusesSTARTTLS, r}
 		}
 		behind, _ := w.r.Peek(min(3, w.r.Buffered()))
 		rest = string(behind)
@@ -367,9 +367,9 @@ func (c Config) throughStartTLS(ctx context.Context, at netip.AddrPort, glue str
 
 // refusal is the reply behind an error, if that is what it is.
 func refusal(err error) *Reply {
-	var refused *refusedError
-	if errors.As(err, &refused) {
-		return refused.reply
+	var e *replyError
+	if errors.As(err, &e) && e.what == refusesSTARTTLS {
+		return e.reply
 	}
 	return nil
 }

@@ -41,6 +41,11 @@ func (o Observation) Judge() connsec.Report {
 	if o.Policy != nil {
 		r.Findings = append(r.Findings, connsec.Run(o.Policy.Subject, *o.Policy, policyChecks)...)
 	}
+	for i, f := range r.Findings { // recorded facts may come from anywhere
+		if strings.ContainsAny(f.Detail, "\r\n") {
+			r.Findings[i].Detail = oneLine(f.Detail)
+		}
+	}
 	return r
 }
 
@@ -194,8 +199,9 @@ func judgeTLSNotEnforced(l ClearLook) connsec.Verdict {
 		return note(connsec.Failed("port %d takes MAIL FROM in clear", l.Port).As(connsec.Medium))
 	case l.Auth == nil || l.Mail == nil:
 		return note(connsec.Unknown("port %d did not answer both AUTH and MAIL FROM in clear", l.Port))
-	case !l.Auth.refuses() || l.Auth.is(501):
-		// 501 is about the form of the command: it may want an initial response, which takes credentials.
+	case !l.Auth.is(500, 502, 503, 523, 530, 534, 538):
+		// Other refusals, such as 501 or 535, may be about the lack of an initial response, and one
+		// takes credentials to give.
 		return note(connsec.Unknown("port %d answers AUTH %s in clear with %s, which does not tell", l.Port, l.Mechanism, l.Auth))
 	case l.MX:
 		return note(connsec.Passed("port %d takes no login in clear; mail from strangers has to be taken", l.Port))

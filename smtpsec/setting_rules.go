@@ -117,6 +117,8 @@ var RulePortMismatch = &connsec.Rule{
 func judgePortMismatch(c Config) connsec.Verdict {
 	p := c.port()
 	switch {
+	case c.MX && p == portSMTP && c.User == "":
+		return connsec.Passed("port 25 is the standard one between mail servers")
 	case c.Mode == Implicit && (p == portSubmission || p == portSMTP):
 		return connsec.Failed("TLS from the first byte on port %d, where servers speak SMTP in clear first", p)
 	case c.Mode != Implicit && p == portSubmissions:

@@ -179,10 +179,10 @@ func TestProbeOfTLSFromTheFirstByte(t *testing.T) {
 
 func TestProbeOfAnMXDoesNotDemandWhatAnMXCannotDo(t *testing.T) {
 	s, c := spring(t, trap.SMTPRelaxed)
-	c.MX, c.Domain, c.User, c.Password = true, "", "", connsec.Secret{}
-	c.Dialer = network{ports: map[string]string{"25": s.Addr()}}
+	c = smtpsec.Config{Host: host, MX: true, Roots: c.Roots, Resolver: c.Resolver, Dialer: network{ports: map[string]string{"25": s.Addr()}}}
 	r, err := c.Probe(deadline(t))
 	require.NoError(t, err)
+	assert.Equal(t, "smtp://mail.corp.example:25", r.Target)
 	ruletest.ExpectFailed(t, r)
 	ruletest.Expect(t, r, connsec.Pass, smtpsec.RuleTLSNotEnforced)
 	ruletest.Expect(t, r, connsec.Inconclusive, smtpsec.RuleMTASTS, smtpsec.RuleDANE, smtpsec.RuleTLSRPT)

@@ -138,7 +138,7 @@ func (w *wire) greet() (*Reply, error) {
 		return nil, err
 	}
 	if r.Code != 220 {
-		return r, fmt.Errorf("the server greets with %s", r)
+		return r, &replyError{"does not greet", r}
 	}
 	return r, nil
 }
@@ -150,7 +150,7 @@ func (w *wire) ehlo(name string) (*Extensions, error) {
 		return nil, err
 	}
 	if r.Code != 250 {
-		return nil, fmt.Errorf("the server refuses EHLO: %s", r)
+		return nil, &replyError{"refuses EHLO", r}
 	}
 	return readExtensions(lines), nil
 }
@@ -163,7 +163,7 @@ func (w *wire) startTLS() error {
 		return err
 	}
 	if r.Code != 220 {
-		return &refusedError{r}
+		return &replyError{refusesSTARTTLS, r}
 	}
 	if w.r.Buffered() > 0 {
 		return errGlued
@@ -171,10 +171,15 @@ func (w *wire) startTLS() error {
 	return nil
 }
 
-// refusedError is a STARTTLS turned down.
-type refusedError struct{ reply *Reply }
+// replyError is an answer that ends a conversation.
+type replyError struct {
+	what  string
+	reply *Reply
+}
 
-func (e *refusedError) Error() string { return "the server refuses STARTTLS: " + e.reply.String() }
+const refusesSTARTTLS = "refuses STARTTLS"
+
+func (e *replyError) Error() string { return "the server " + e.what + ": " + e.reply.String() }
 
 // errGlued is what an injecting attacker on the path looks like.
 var errGlued = errors.New("the server sends bytes behind its STARTTLS answer; somebody may have put them there")
@@ -305,9 +310,9 @@ func govern(ctx context.Context, conn net.Conn) func() bool {
 // problemOf classifies an error of a conversation.
 func problemOf(err error) tlscheck.Problem {
 	p := tlscheck.ProblemOf(err)
-	var refused *refusedError
-	if errors.As(err, &refused) { // a reply may contain the words that ProblemOf looks for
-		p = tlscheck.Problem{Kind: tlscheck.Other, Text: refused.Error()}
+	var answer *replyError
+	if errors.As(err, &answer) { // whose text may have the words that ProblemOf looks for
+		p = tlscheck.Problem{Kind: tlscheck.Other, Text: answer.Error()}
 	}
 	p.Text = oneLine(p.Text)
 	return p
