@@ -486,7 +486,8 @@ func gone(err error) bool {
 	return tlscheck.ProblemOf(err).Kind == tlscheck.Closed || errors.Is(err, net.ErrClosed)
 }
 
-// ask sends the request once: TLS repeats what gets lost (RFC 6614, 2.5).
+// ask sends the request once: TCP repeats what gets lost
+// (draft-ietf-radext-radiusdtls-bis, 5.2).
 func (l *link) ask(ctx context.Context, request *radius.Packet) (answer *radius.Packet, err error) {
 	defer func() {
 		if err != nil {

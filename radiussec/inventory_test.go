@@ -336,6 +336,23 @@ func TestManyFailuresAreCounted(t *testing.T) {
 	assert.Equal(t, "1500 of 1500 entries", inv.Validate().Of(radiussec.RuleClientRange)[0].Detail)
 }
 
+func TestInventoryAgainstOtherSecrets(t *testing.T) {
+	inv := radiussec.Inventory{Target: "x", Clients: []radiussec.ClientEntry{
+		{Name: "a", Address: "192.0.2.1", Transport: radiussec.UDP, Secret: connsec.NewSecret(strong)},
+		{Name: "tls", Address: "192.0.2.1", Transport: radiussec.TLS, Secret: connsec.NewSecret("radsec")},
+		{Name: "tls2", Address: "192.0.2.2", Transport: radiussec.TLS, Secret: connsec.NewSecret(strong)},
+		{Name: "auto", Address: "192.0.2.3", Transport: radiussec.UDP, MessageAuthenticator: radiussec.Auto, Unresolved: "x"},
+	}}
+	ruletest.ExpectFailed(t, inv.Validate(), radiussec.RuleTransportUDP, radiussec.RuleMessageAuthenticatorOff, radiussec.RuleTLSSecret)
+	assert.Equal(t, "tls2 (192.0.2.2)", inv.Validate().Of(radiussec.RuleTLSSecret)[0].Subject)
+	inv.Others = map[string]connsec.Secret{"the REST API": connsec.NewSecret(strong)}
+	reused := inv.Validate().Of(radiussec.RuleSecretReused)
+	assert.Equal(t, "the same secret as the REST API", reused[0].Detail)
+	report, err := inv.Probe(deadline(t))
+	require.NoError(t, err)
+	assert.Equal(t, len(inv.Validate().Findings), len(report.Findings))
+}
+
 // many is a clients.conf of n clients, each with a generated secret but every hundredth with
 // one that is shared, and every thousandth with a word.
 func many(n int) fstest.MapFS {

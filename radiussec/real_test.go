@@ -2,10 +2,12 @@ package radiussec_test
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +140,14 @@ func authenticates(t *testing.T, c radiussec.Config, srv *realsrv.RADIUSServer) 
 	answer, err = cl.Authenticate(deadline(t), srv.User, connsec.NewSecret("wrong"))
 	require.NoError(t, err)
 	assert.Equal(t, radius.CodeAccessReject, answer.Code)
+	// CHAP, with the Request Authenticator as challenge (RFC 2865, 5.3).
+	request := radius.New(radius.CodeAccessRequest, []byte("any"))
+	require.NoError(t, rfc2865.UserName_SetString(request, srv.User))
+	response := md5.Sum(slices.Concat([]byte{7}, []byte(srv.Password.Reveal()), request.Authenticator[:]))
+	request.Add(rfc2865.CHAPPassword_Type, append([]byte{7}, response[:]...))
+	answer, err = cl.Exchange(deadline(t), request)
+	require.NoError(t, err)
+	assert.Equal(t, radius.CodeAccessAccept, answer.Code)
 	// More than 16 bytes, which are hidden block by block.
 	answer, err = cl.Authenticate(deadline(t), "nobody", connsec.NewSecret(strings.Repeat("long", 32)))
 	require.NoError(t, err)

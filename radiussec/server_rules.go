@@ -211,7 +211,7 @@ var RuleTLSSilent = &connsec.Rule{
 	Why:      "Logins do not work this way. What then gets tried instead is usually UDP.",
 	Fix:      "Check this client's certificate (authority, extended key usage clientAuth) against what the server demands, and that the port is the one for RADIUS over TLS. FreeRADIUS: status_server = yes.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("6614", "2.6"), rfc("5997", "2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{radsecBis("3.3"), rfc("5997", "2")}, Since: "0.1.0",
 }
 
 func judgeTLSSilent(s ServerObserved) connsec.Verdict {

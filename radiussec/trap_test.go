@@ -193,6 +193,52 @@ func TestClientInTraps(t *testing.T) {
 	}
 }
 
+// late passes packets on, and holds back the answers.
+func late(t *testing.T, upstream string, by time.Duration) string {
+	t.Helper()
+	in, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait)
+	t.Cleanup(func() { _ = in.Close() })
+	wg.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := in.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			request := bytes.Clone(buf[:n])
+			wg.Go(func() {
+				out, err := net.Dial("udp", upstream)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				_, _ = out.Write(request)
+				_ = out.SetReadDeadline(time.Now().Add(by))
+				answer := make([]byte, 4096)
+				if n, err := out.Read(answer); err == nil {
+					time.Sleep(by)
+					_, _ = in.WriteTo(answer[:n], from)
+				}
+			})
+		}
+	})
+	return in.LocalAddr().String()
+}
+
+// TestHeldBackRejects: FreeRADIUS holds rejects back (reject_delay). A probe that is less patient
+// than that would take every server for one that drops what is unsigned.
+func TestHeldBackRejects(t *testing.T) {
+	s, c := spring(t, trap.RADIUSOpen)
+	c.Servers[0].Connect = late(t, s.Addr(), 400*time.Millisecond)
+	c.Timing = radiussec.Timing{Initial: 50 * time.Millisecond, Total: 3 * time.Second}
+	r, err := c.Probe(deadline(t))
+	require.NoError(t, err)
+	ruletest.ExpectFailed(t, r, radiussec.RuleTransportUDP, radiussec.RuleNotRequired, radiussec.RuleProxyState)
+}
+
 func TestFailover(t *testing.T) {
 	_, silent := spring(t, trap.RADIUSSilent)
 	up, c := spring(t, trap.RADIUSHonest)
