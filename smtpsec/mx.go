@@ -283,7 +283,7 @@ func (t TLSA) matches(chain tlscheck.Certificates, host string, at time.Time) bo
 	if t.Usage == 3 {
 		return t.is(chain[0])
 	}
-	anchors := slices.Clone([]*x509.Certificate(chain))
+	anchors := slices.Clone([]*x509.Certificate(chain[1:])) // the leaf is no authority
 	if t.Selector == 0 && t.Matching == 0 { // the record itself holds the authority's certificate
 		if der, err := hex.DecodeString(t.Data); err == nil {
 			if cert, err := x509.ParseCertificate(der); err == nil {
@@ -296,7 +296,7 @@ func (t TLSA) matches(chain tlscheck.Certificates, host string, at time.Time) bo
 		others.AddCert(cert)
 	}
 	for _, anchor := range anchors {
-		if !t.is(anchor) {
+		if !anchor.IsCA || !t.is(anchor) {
 			continue
 		}
 		roots := x509.NewCertPool()

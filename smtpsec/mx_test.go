@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/realsrv"
 	"github.com/connsec/connsec/internal/ruletest"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/smtpsec"
@@ -268,4 +269,39 @@ func FuzzParseSTSPolicy(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, p, again)
 	})
+}
+
+// TestTLSAAsOpenSSLSeesIt compares verdicts on TLSA records with those of OpenSSL.
+func TestTLSAAsOpenSSLSeesIt(t *testing.T) {
+	openssl := realsrv.Need(t, "openssl")
+	ca := testca.MustNew(t)
+	right := ca.MustIssue(t, testca.Leaf{Names: []string{host}})
+	wrong := ca.MustIssue(t, testca.Leaf{Names: []string{"other.corp.example"}})
+	stranger := testca.MustNew(t)
+	for _, leaf := range []*testca.Certificate{right, wrong} {
+		for usage := uint8(2); usage <= 3; usage++ {
+			for selector := range uint8(2) {
+				for matching := range uint8(3) {
+					for of, cert := range map[string]*x509.Certificate{"leaf": leaf.Chain[0], "intermediate": leaf.Chain[1], "stranger": stranger.Root} {
+						record := fmt.Sprintf("%d %d %d %s", usage, selector, matching, tlsa(t, selector, matching, cert))
+						t.Run(fmt.Sprintf("%s %.5s %s", leaf.Chain[0].DNSNames[0], record, of), func(t *testing.T) {
+							m := newMX(t)
+							m.ca, m.cert = ca, leaf
+							m.replace("_25._tcp.mail.corp.example.", "_25._tcp.mail.corp.example. 60 IN TLSA "+record)
+							ours := m.probe(t).Of(smtpsec.RuleDANE)[0].Outcome
+
+							s, err := trap.Options{Certificate: &trap.Certificate{Chain: leaf.TLS(), Roots: ca.Pool()}}.SMTP(trap.SMTPHonest)
+							require.NoError(t, err)
+							defer s.Close()
+							_, err = realsrv.Run(t, realsrv.Cmd{Path: openssl, Args: []string{
+								"s_client", "-starttls", "smtp", "-connect", s.Addr(), "-dane_tlsa_domain", host, "-dane_tlsa_rrdata", record,
+								"-dane_ee_no_namechecks", "-verify_return_error", "-brief",
+							}})
+							assert.Equal(t, err == nil, ours == connsec.Pass, "OpenSSL: %v, here: %s", err, ours)
+						})
+					}
+				}
+			}
+		}
+	}
 }

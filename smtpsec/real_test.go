@@ -81,6 +81,7 @@ func sends(t *testing.T, c smtpsec.Config, ways ...smtpsec.Mode) {
 
 func TestPostfix(t *testing.T) {
 	realsrv.Need(t, "postfix")
+	t.Parallel() // the servers make clients wait
 	ca, m := authority(t)
 	s := realsrv.Postfix{TLS: m}.Start(t)
 	type rules = []*connsec.Rule
@@ -118,6 +119,7 @@ func TestPostfix(t *testing.T) {
 // Its cipher list is the last thing that Postfix leaves to its administrator.
 func TestPostfixWithoutOldSuitesIsClean(t *testing.T) {
 	realsrv.Need(t, "postfix")
+	t.Parallel() // the servers make clients wait
 	ca, m := authority(t)
 	s := realsrv.Postfix{TLS: m, Extra: strings.Join([]string{
 		"smtpd_tls_mandatory_ciphers = high",
@@ -133,6 +135,7 @@ func TestPostfixWithoutOldSuitesIsClean(t *testing.T) {
 
 func TestExim(t *testing.T) {
 	realsrv.Need(t, "exim4")
+	t.Parallel()
 	ca, m := authority(t)
 	s := realsrv.Exim{TLS: m}.Start(t)
 	c := server(ca, s.StartTLS, s.Implicit, s.User, s.Password)
@@ -144,6 +147,7 @@ func TestExim(t *testing.T) {
 
 func TestOpenSMTPD(t *testing.T) {
 	root := realsrv.Trixie(t, "smtpd")
+	t.Parallel()
 	ca, m := authority(t)
 	s := realsrv.OpenSMTPD{TLS: m, Root: root}.Start(t)
 	t.Run("hardened", func(t *testing.T) {
