@@ -284,7 +284,7 @@ func (t TLSA) matches(chain tlscheck.Certificates, host string, at time.Time) bo
 		return t.is(chain[0])
 	}
 	anchors := slices.Clone([]*x509.Certificate(chain[1:])) // the leaf is no authority
-	if t.Selector == 0 && t.Matching == 0 { // the record itself holds the authority's certificate
+	if t.Selector == 0 && t.Matching == 0 {                 // the record itself holds the authority's certificate
 		if der, err := hex.DecodeString(t.Data); err == nil {
 			if cert, err := x509.ParseCertificate(der); err == nil {
 				anchors = append(anchors, cert)
