@@ -35,7 +35,7 @@ func startRADIUS(t testing.TB, p trap.RADIUSPosture) *trap.RADIUS {
 }
 
 // TestRadclientInTraps is what FreeRADIUS's client 3.2.1 makes of each posture: the table in
-// docs/traps-radius.md.
+// docs/traps.md.
 func TestRadclientInTraps(t *testing.T) {
 	radclient := realsrv.Need(t, "radclient")
 	believes := []trap.RADIUSPosture{

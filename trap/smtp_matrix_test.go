@@ -92,7 +92,7 @@ func TestSMTPMatrix(t *testing.T) {
 	table.WriteString(postfixRows(t))
 	t.Log("\n" + table.String())
 	if *update {
-		const file, begin, end = "../docs/traps-smtp.md", "<!-- matrix -->\n", "<!-- /matrix -->"
+		const file, begin, end = "../docs/traps.md", "<!-- smtp matrix -->\n", "<!-- /smtp matrix -->"
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		before, rest, ok := strings.Cut(string(text), begin)

@@ -25,7 +25,7 @@ import (
 	"github.com/connsec/connsec/trap"
 )
 
-var update = flag.Bool("update", false, "write the matrix into docs/traps-sql.md")
+var update = flag.Bool("update", false, "write the matrix into docs/traps.md")
 
 // TestSQLMatrix sends every client into every posture and prints what it did. It needs tsql,
 // and node with tedious: npm install --prefix DIR tedious@19.2.2, then
@@ -104,7 +104,7 @@ func TestSQLMatrix(t *testing.T) {
 	}
 	t.Log("\n" + table.String())
 	if *update {
-		const file, begin, end = "../docs/traps-sql.md", "<!-- matrix -->\n", "<!-- /matrix -->"
+		const file, begin, end = "../docs/traps.md", "<!-- sql matrix -->\n", "<!-- /sql matrix -->"
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		before, rest, ok := strings.Cut(string(text), begin)
