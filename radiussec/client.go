@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,7 +112,7 @@ func (c Config) Client(ctx context.Context) (*Client, error) {
 			break
 		}
 	}
-	return nil, errors.Join(failed...)
+	return nil, serverErrors(failed)
 }
 
 // Close breaks the connections.
@@ -148,8 +149,21 @@ func (cl *Client) Exchange(ctx context.Context, request *radius.Packet) (*radius
 			break
 		}
 	}
-	return nil, fmt.Errorf("radiussec: %w", errors.Join(failed...))
+	return nil, fmt.Errorf("radiussec: %w", serverErrors(failed))
 }
+
+// serverErrors says on one line why each server could not be used.
+type serverErrors []error
+
+func (e serverErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e serverErrors) Unwrap() []error { return e }
 
 // maxPassword is the longest password that User-Password can hide (RFC 2865, 5.2).
 const maxPassword = 128

@@ -34,7 +34,11 @@ func ReadClientsFile(file string) (Inventory, error) {
 	if dir == "" {
 		dir = "."
 	}
-	inv, err := ReadClients(os.DirFS(dir), base)
+	root := ""
+	if abs, err := filepath.Abs(dir); err == nil {
+		root = filepath.ToSlash(abs)
+	}
+	inv, err := readClients(os.DirFS(dir), base, root)
 	for i := range inv.Clients {
 		inv.Clients[i].Source.File = filepath.Join(dir, inv.Clients[i].Source.File)
 	}
@@ -53,8 +57,12 @@ func ReadClientsFile(file string) (Inventory, error) {
 // The reader does what FreeRADIUS does where that surprises: an unquoted secret ends at a comma
 // or space but contains "#"; in quotes, only the quote itself can be escaped; of two equal
 // items the first counts.
-func ReadClients(fsys fs.FS, name string) (Inventory, error) {
-	r := &confReader{fsys: fsys, values: map[string]string{}, inv: Inventory{Target: name}}
+func ReadClients(fsys fs.FS, name string) (Inventory, error) { return readClients(fsys, name, "") }
+
+// readClients is ReadClients for a file system that stands at the absolute path root, if that is
+// known.
+func readClients(fsys fs.FS, name, root string) (Inventory, error) {
+	r := &confReader{fsys: fsys, root: root, values: map[string]string{}, inv: Inventory{Target: name}}
 	r.stack = []section{{}}
 	if err := r.file(path.Clean(filepath.ToSlash(name)), 0); err != nil {
 		return Inventory{}, err
@@ -89,6 +97,7 @@ type confValue struct {
 
 type confReader struct {
 	fsys   fs.FS
+	root   string // where fsys stands; "": unknown
 	inv    Inventory
 	stack  []section
 	values map[string]string // top-level items, for ${name}
@@ -436,12 +445,17 @@ func (r *confReader) include(s string, at connsec.Position, depth int) error {
 	whole := strings.HasSuffix(target, "/")
 	if path.IsAbs(target) {
 		// Below the directory that is read, or out of reach.
-		if root, ok := r.values["confdir"]; ok && path.IsAbs(root) && strings.HasPrefix(target, path.Clean(root)+"/") {
-			target = strings.TrimPrefix(target, path.Clean(root)+"/")
-		} else {
+		below, ok := "", false
+		for _, root := range []string{r.root, path.Clean(r.values["confdir"])} { // they differ where the server is confined
+			if path.IsAbs(root) && !ok {
+				below, ok = strings.CutPrefix(target, strings.TrimSuffix(root, "/")+"/")
+			}
+		}
+		if !ok {
 			r.problem(at, "the included file is outside of the directory that is read: %s", oneLine(value.text))
 			return nil
 		}
+		target = below
 	} else {
 		target = path.Join(path.Dir(at.File), target)
 	}

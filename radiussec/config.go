@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -282,7 +283,8 @@ func (c Config) Validate() connsec.Report {
 	findings := connsec.Run(target, c, settingChecks)
 	words := contextWords(c.context())
 	for i, s := range c.Servers {
-		one := setServer{Config: c, Server: s, index: i, words: words}
+		one := setServer{Config: c, Server: s, index: i}
+		one.strength = sync.OnceValue(func() strength { return estimate(s.Secret.Reveal(), words) })
 		findings = append(findings, connsec.Run(c.subject(s), one, serverSettingChecks)...)
 	}
 	return connsec.Report{Target: target, Findings: findings}

@@ -144,8 +144,8 @@ func (inv Inventory) Validate() connsec.Report {
 // gather makes the findings of one rule from what the entries gave.
 func gather(target string, rule *connsec.Rule, results [][]connsec.Finding) []connsec.Finding {
 	var out []connsec.Finding
-	var passed, skipped, over int
-	worst := rule.Severity
+	var passed, skipped, overFailed, overUnknown int
+	worst := connsec.Info
 	for _, findings := range results {
 		i := slices.IndexFunc(findings, func(f connsec.Finding) bool { return f.Rule == rule })
 		switch {
@@ -155,23 +155,21 @@ func gather(target string, rule *connsec.Rule, results [][]connsec.Finding) []co
 			skipped++
 		case len(out) < maxEach:
 			out = append(out, findings[i])
+		case findings[i].Outcome == connsec.Fail:
+			overFailed++
+			worst = max(worst, findings[i].Severity)
 		default:
-			over++
-			if f := findings[i]; f.Outcome == connsec.Fail {
-				worst = max(worst, f.Severity)
-			}
+			overUnknown++
 		}
 	}
 	total := func(o connsec.Outcome, s connsec.Severity, format string, args ...any) {
 		out = append(out, connsec.Finding{Rule: rule, Severity: s, Outcome: o, Subject: target, Detail: fmt.Sprintf(format, args...)})
 	}
-	if over > 0 {
-		// Failures and unknowns are listed alike; if any of the listed failed, so does the rest.
-		outcome := connsec.Inconclusive
-		if slices.ContainsFunc(out, func(f connsec.Finding) bool { return f.Outcome == connsec.Fail }) {
-			outcome = connsec.Fail
-		}
-		total(outcome, worst, "%d more entries, not listed one by one", over)
+	if overFailed > 0 {
+		total(connsec.Fail, worst, "%d more entries, not listed one by one", overFailed)
+	}
+	if overUnknown > 0 {
+		total(connsec.Inconclusive, rule.Severity, "%d more entries, not listed one by one", overUnknown)
 	}
 	if passed > 0 {
 		total(connsec.Pass, rule.Severity, "%d of %d entries", passed, len(results))

@@ -187,6 +187,21 @@ func TestSecretsAsFreeRADIUSReadsThem(t *testing.T) {
 	}
 }
 
+// TestDebiansOwnConfiguration: the whole of it, with modules and policies, as it is installed.
+func TestDebiansOwnConfiguration(t *testing.T) {
+	realsrv.Need(t, "freeradius")
+	for name, root := range map[string]string{"3.2.1": "", "3.2.7": realsrv.Trixie(t, "freeradius")} {
+		inv, err := radiussec.ReadClientsFile(filepath.Join("/", root, "etc/freeradius/3.0/radiusd.conf"))
+		require.NoError(t, err, name)
+		assert.Empty(t, inv.Problems, name)
+		require.Len(t, inv.Clients, 3, name)
+		for _, c := range inv.Clients {
+			assert.Equal(t, "testing123", c.Secret.Reveal(), name)
+		}
+		ruletest.Expect(t, inv.Validate(), connsec.Fail, radiussec.RuleSecretShort, radiussec.RuleSecretWeak, radiussec.RuleSecretReused)
+	}
+}
+
 func TestBadClientFiles(t *testing.T) {
 	for name, text := range map[string]string{
 		"open section":    "client x {\n",

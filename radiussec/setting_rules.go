@@ -48,8 +48,8 @@ var (
 type setServer struct {
 	Config
 	Server
-	index int
-	words []string // of context
+	index    int
+	strength func() strength // of the secret; estimated when first asked
 }
 
 // shared is a shared secret with what is known about it.
@@ -67,8 +67,7 @@ type shared struct {
 
 func (s setServer) shared() shared {
 	k := shared{
-		secret: s.Secret, transport: s.Transport, compared: fmt.Sprintf("%d other configured secrets", len(s.Others)),
-		strength: func() strength { return estimate(s.Secret.Reveal(), s.words) },
+		secret: s.Secret, transport: s.Transport, strength: s.strength, compared: fmt.Sprintf("%d other configured secrets", len(s.Others)),
 	}
 	for _, purpose := range sortedKeys(s.Others) {
 		if !s.Secret.IsEmpty() && s.Secret.Equal(s.Others[purpose]) {

@@ -259,6 +259,15 @@ func TestFailover(t *testing.T) {
 	_, err = cl.Authenticate(ctx, "trap", connsec.NewSecret("trap"))
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Len(t, up.Observed(), 1)
+
+	c.Servers = append(c.Servers[:1:1], radiussec.Server{Host: "radius3.corp.example", Connect: c.Servers[0].Connect, Secret: connsec.NewSecret(strong)})
+	cl, err = c.Client(deadline(t))
+	require.NoError(t, err)
+	_, err = cl.Authenticate(deadline(t), "trap", connsec.NewSecret("trap"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Contains(t, err.Error(), "radius1.corp.example")
+	assert.Contains(t, err.Error(), "radius3.corp.example")
+	assert.NotContains(t, err.Error(), "\n")
 }
 
 // TestRetransmission: the same packet again (RFC 5080, 2.2.1), not a new one.
