@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -161,6 +163,19 @@ func TestOpenSMTPD(t *testing.T) {
 		exactly(t, server(ca, s.NoTLS, "", "", connsec.Secret{}), smtpsec.RuleImplicitTLSMissing, smtpsec.RuleStartTLSMissing, smtpsec.RuleTLSNotEnforced)
 	})
 	sends(t, server(ca, s.Strict, s.Implicit, s.User, s.Password), smtpsec.Implicit, smtpsec.StartTLS)
+}
+
+// TestACarelessServerIsCaught: the flaw in a server that has nothing in common with the traps.
+func TestACarelessServerIsCaught(t *testing.T) {
+	python := realsrv.Need(t, "python3")
+	ca, m := authority(t)
+	script, err := filepath.Abs("testdata/careless.py")
+	require.NoError(t, err)
+	port := strconv.Itoa(realsrv.FreePort(t))
+	realsrv.Start(t, realsrv.Cmd{Path: python, Args: []string{script, port, m.Chain, m.Key}, TCP: []string{"127.0.0.1:" + port}})
+	c := server(ca, "127.0.0.1:"+port, "", "", connsec.Secret{})
+	r := exactly(t, c, smtpsec.RuleImplicitTLSMissing, smtpsec.RuleStartTLSInjection)
+	ruletest.Expect(t, r, connsec.Pass, smtpsec.RuleTLSNotEnforced, smtpsec.RuleAuthBeforeTLS, smtpsec.RuleCapabilitiesDiffer)
 }
 
 // BenchmarkPostfix measures a whole probe of a Postfix on this machine, beside what swaks and
