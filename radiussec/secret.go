@@ -129,7 +129,6 @@ func contextWords(known []string) []string {
 type strength struct {
 	known bool    // a default or published secret
 	bits  float64 // estimate; at least, or at most, where the verdict does not need more
-	exact bool
 }
 
 // estimate says how strong a secret is, with words of its surroundings. Bounds that settle the
@@ -153,7 +152,7 @@ func estimate(secret string, words []string) strength {
 	if least := unexplained(secret, words); least >= adequate {
 		return strength{bits: least}
 	}
-	return strength{bits: zxcvbn.PasswordStrength(secret, words).Entropy, exact: true}
+	return strength{bits: zxcvbn.PasswordStrength(secret, words).Entropy}
 }
 
 // encoded returns what a secret is the hex or base64 form of, if that is text of people. Eight
@@ -192,7 +191,7 @@ func alphabet(s string) float64 {
 			wide = true
 		}
 	}
-	n := 1.0
+	n := 0.0
 	for _, class := range []struct {
 		used bool
 		size float64
@@ -201,7 +200,7 @@ func alphabet(s string) float64 {
 			n += class.size
 		}
 	}
-	return n
+	return max(n, 1)
 }
 
 // listed are the words of all frequency lists from four letters on.
