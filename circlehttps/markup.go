@@ -361,7 +361,7 @@ func (r *markupReader) address(a *attr) {
 		r.readFragment(m, where, r.depth+1)
 		return
 	}
-	if !mentionsInsecure(m.text) && bytes.IndexAny(m.text, "\t\r\n\\") < 0 {
+	if !mentionsInsecure(m.text) && !bytes.ContainsAny(m.text, "\t\r\n\\") {
 		return
 	}
 	if r.tag == "link" && strings.Contains(strings.ToLower(r.get("rel")), "icon") {

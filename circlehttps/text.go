@@ -121,7 +121,7 @@ func withoutBreaks(m mapped) mapped {
 	for len(m.text) > 0 && m.text[0] <= ' ' {
 		m = m.cut(1, len(m.text))
 	}
-	if bytes.IndexAny(m.text, "\t\r\n") < 0 {
+	if !bytes.ContainsAny(m.text, "\t\r\n") {
 		return m
 	}
 	d := newDecoder(m)

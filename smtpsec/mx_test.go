@@ -192,7 +192,7 @@ func TestMailDomains(t *testing.T) {
 		"HTML":                   {serve("text/html", policyText), smtpsec.RuleMTASTS, fail, "text/plain"},
 		"too long":               {serve("text/plain", policyText+strings.Repeat("x: y\n", 20_000)), smtpsec.RuleMTASTS, fail, "more than"},
 		"policy not there":       {func(m *mx) { m.policy = http.NotFound }, smtpsec.RuleMTASTS, fail, "status 404"},
-		"redirect":               {func(m *mx) { m.policy = http.RedirectHandler("https://elsewhere.example/", 301).ServeHTTP }, smtpsec.RuleMTASTS, fail, "status 301"},
+		"redirect":               {func(m *mx) { m.policy = http.RedirectHandler("https://elsewhere.example/", http.StatusMovedPermanently).ServeHTTP }, smtpsec.RuleMTASTS, fail, "status 301"},
 		"certificate of another": {func(m *mx) { m.names = []string{"www.corp.example"} }, smtpsec.RuleMTASTS, fail, "not accepted"},
 		"policy host is down": {func(m *mx) {
 			m.config = func(c *smtpsec.Config) { c.Dialer = network{map[string]string{"25": c.Dialer.(network).ports["25"]}} }

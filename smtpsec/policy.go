@@ -167,7 +167,7 @@ func reportTo(txt []string) ([]string, error) {
 		u = strings.Trim(u, " \t")
 		lower := strings.ToLower(u)
 		if !strings.HasPrefix(lower, "mailto:") && !strings.HasPrefix(lower, "https://") || strings.HasSuffix(lower, ":") || strings.HasSuffix(lower, "//") {
-			return nil, errors.New("the record's rua is neither mailto: nor https:")
+			return nil, errors.New("the record's rua is neither a mailto: nor an https: address")
 		}
 		out = append(out, oneLine(u))
 	}

@@ -314,7 +314,8 @@ func readLegacyPEM(block *pem.Block, password connsec.Secret) (*KeyFacts, FilePr
 	if password.IsEmpty() {
 		return &KeyFacts{Encryption: encryption}, FileProblem{FileLocked, "its key is encrypted, and no password was given"}
 	}
-	der, err := x509.DecryptPEMBlock(block, []byte(password.Reveal())) //nolint:staticcheck // such files exist
+	//lint:ignore SA1019 files in this format exist, and are judged weak
+	der, err := x509.DecryptPEMBlock(block, []byte(password.Reveal()))
 	switch {
 	case errors.Is(err, x509.IncorrectPasswordError):
 		return keyFacts(nil, encryption, errWrongPassword)

@@ -127,9 +127,8 @@ func TestTheHonestTrapIsAccepted(t *testing.T) {
 // Every posture against a client that is as strict as crypto/tls, with TLS 1.3 and with 1.2.
 func TestGoRefuses(t *testing.T) {
 	type want struct {
-		trust     trap.Trust
-		completed bool
-		alert     string
+		trust trap.Trust
+		alert string
 	}
 	badCert := want{trust: trap.Refused, alert: "bad_certificate"}
 	unknownCA := want{trust: trap.Refused, alert: "bad_certificate"}
