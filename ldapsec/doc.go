@@ -37,8 +37,11 @@
 // Windows answers questions about channel binding and signing only in NTLM. Where that is
 // switched off, the verdict is inconclusive. The verdicts for Samba and OpenLDAP are held
 // against the real servers in the tests; those for 389 Directory Server follow what release
-// 2.3.1 answers, those for Windows what Microsoft and others have published. What accounts may read or write, password policies, Kerberos
-// delegation and certificates of users are not looked at. A connection that Dial returns
+// 2.3.1 answers, those for Windows what Microsoft and others have published. A name with
+// several addresses, such as the name of a whole domain, is looked at in full only where TLS
+// is concerned; the questions about binds and searches go to the first address that accepts,
+// so enter the controllers by their own names. What accounts may read or write, password
+// policies, Kerberos delegation and certificates of users are not looked at. A connection that Dial returns
 // does not follow referrals, and go-ldap takes answers of up to 2 GB from the server that was
 // verified.
 //

@@ -16,6 +16,10 @@ func answer(code int, diagnostic string) *ldapsec.Answer {
 	return &ldapsec.Answer{Code: code, Diagnostic: diagnostic}
 }
 
+func noRoot(code int, way string) *ldapsec.SearchAnswer {
+	return &ldapsec.SearchAnswer{Answer: *answer(code, ""), Way: way}
+}
+
 func server(change func(*ldapsec.Server)) ldapsec.Observation {
 	s := ldapsec.Server{
 		Name: host, Kind: ldapsec.ActiveDirectory, RootDSE: &ldapsec.RootDSE{}, Plain: ldapsec.Port{Number: 389},
@@ -45,7 +49,10 @@ func TestVerdicts(t *testing.T) {
 		{"clear: 49 of a controller", func(s *ldapsec.Server) { s.NullSession, s.CleartextBind = noAnswer, answer(49, loginDenied) }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
 		{"clear: 8 of a controller", func(s *ldapsec.Server) { s.NullSession, s.CleartextBind = noAnswer, answer(8, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
 		{"clear: 13 of anyone", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = "", answer(13, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Pass},
-		{"clear: 49 of OpenLDAP", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
+		{"clear: 49 of OpenLDAP", func(s *ldapsec.Server) {
+			s.Kind, s.CleartextBind, s.RootDSE.NamingContexts = ldapsec.OpenLDAP, answer(49, ""), []string{"dc=corp,dc=example"}
+		}, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
+		{"clear: 49 of OpenLDAP without a context", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
 		{"clear: 49 of 389-ds", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.DirectoryServer, answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Fail},
 		{"clear: 49 of anyone else", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = "", answer(49, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
 		{"clear: 53 of OpenLDAP", func(s *ldapsec.Server) { s.Kind, s.CleartextBind = ldapsec.OpenLDAP, answer(53, "") }, ldapsec.RuleCleartextBindAccepted, connsec.Inconclusive},
@@ -110,7 +117,17 @@ func TestVerdicts(t *testing.T) {
 		{"null base: not tried", func(s *ldapsec.Server) { s.NullBaseSearch = nil }, ldapsec.RuleNullBaseSearch, connsec.Inconclusive},
 
 		{"root DSE: empty", func(*ldapsec.Server) {}, ldapsec.RuleRootDSELeak, connsec.Pass},
-		{"root DSE: not shown", func(s *ldapsec.Server) { s.RootDSE = nil }, ldapsec.RuleRootDSELeak, connsec.Pass},
+		{"root DSE: not shown", func(s *ldapsec.Server) { s.RootDSE, s.NoRootDSE = nil, noRoot(8, "ldaps") }, ldapsec.RuleRootDSELeak, connsec.Pass},
+		{"root DSE: empty answer", func(s *ldapsec.Server) { s.RootDSE, s.NoRootDSE = nil, noRoot(0, "ldap") }, ldapsec.RuleRootDSELeak, connsec.Pass},
+		{"root DSE: not shown in clear", func(s *ldapsec.Server) {
+			s.RootDSE, s.NoRootDSE, s.Unverified = nil, noRoot(13, "ldap"), "unknown CA"
+		}, ldapsec.RuleRootDSELeak, connsec.Inconclusive},
+		{"root DSE: busy", func(s *ldapsec.Server) { s.RootDSE, s.NoRootDSE = nil, noRoot(51, "ldaps") }, ldapsec.RuleRootDSELeak, connsec.Inconclusive},
+		{"root DSE: not asked", func(s *ldapsec.Server) { s.RootDSE = nil }, ldapsec.RuleRootDSELeak, connsec.Inconclusive},
+		{"null base: nothing is shown in clear", func(s *ldapsec.Server) {
+			s.RootDSE, s.NoRootDSE, s.NullBaseSearch.Way = nil, noRoot(13, "ldap"), "ldap"
+		}, ldapsec.RuleNullBaseSearch, connsec.Inconclusive},
+		{"null base: nothing in clear but the root DSE", func(s *ldapsec.Server) { s.NullBaseSearch.Way = "ldap" }, ldapsec.RuleNullBaseSearch, connsec.Pass},
 		{"root DSE: host name", func(s *ldapsec.Server) { s.RootDSE.DNSHostName = host }, ldapsec.RuleRootDSELeak, connsec.Fail},
 		{"root DSE: no way to ask", func(s *ldapsec.Server) { s.RootDSE, s.Unverified, s.Plain.Problem = nil, "expired", filtered }, ldapsec.RuleRootDSELeak, connsec.Inconclusive},
 	} {

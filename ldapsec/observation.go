@@ -36,6 +36,8 @@ type Server struct {
 	Kind    Kind     `json:"kind"`
 	Problem string   `json:"problem,omitempty"` // why nothing could be seen, such as an unknown name
 	RootDSE *RootDSE `json:"root_dse,omitempty"`
+	// NoRootDSE is how the search for the root DSE ended, if that is why there is none.
+	NoRootDSE *SearchAnswer `json:"no_root_dse,omitempty"`
 
 	// TLS holds the looks at the ports that speak TLS: LDAPS first, then the global catalog
 	// and START TLS where they were asked for.

@@ -197,8 +197,8 @@ type look struct {
 	Server
 
 	plain, secure *session // nil: not to be had
-	plainRoot     *RootDSE
-	secureRoot    *RootDSE
+	plainRoot     rootAnswer
+	secureRoot    rootAnswer
 	binding       []byte // of the verified TLS connection
 	binds         int    // binds of a random identity so far
 }
@@ -241,9 +241,11 @@ func (c Config) observeServer(ctx context.Context, name string) Server {
 	opening.Go(func() { l.openPlain(ctx, addrs) })
 	opening.Go(func() { l.openSecure(ctx) })
 	opening.Wait()
-	if l.RootDSE = l.secureRoot; l.RootDSE == nil {
-		l.RootDSE = l.plainRoot
+	root := l.secureRoot
+	if root.dse == nil && (l.plainRoot.dse != nil || l.secure == nil) {
+		root = l.plainRoot
 	}
+	l.RootDSE, l.NoRootDSE = root.dse, root.none
 	l.Kind = l.RootDSE.kind()
 
 	// Now the questions whose meaning depends on the kind of server.
@@ -329,14 +331,23 @@ func (l *look) openSecure(ctx context.Context) {
 	l.secureRoot = l.askRootDSE(ctx, &l.secure, wayLDAPS)
 }
 
+// rootAnswer is a root DSE, or how the search for it ended without one.
+type rootAnswer struct {
+	dse  *RootDSE
+	none *SearchAnswer
+}
+
 // askRootDSE reads the root DSE anonymously. The session is closed and set to nil if the
 // server does not answer as LDAP does.
-func (l *look) askRootDSE(ctx context.Context, s **session, way string) (root *RootDSE) {
+func (l *look) askRootDSE(ctx context.Context, s **session, way string) (root rootAnswer) {
 	var err error
 	good := within(ctx, *s, func() {
 		var e *entry
-		if e, _, err = (*s).search("", ldapwire.ScopeBase, rootAttributes...); e != nil {
-			root = readRootDSE(way, e.attrs)
+		var res ldapwire.Result
+		if e, res, err = (*s).search("", ldapwire.ScopeBase, rootAttributes...); e != nil {
+			root.dse = readRootDSE(way, e.attrs)
+		} else {
+			root.none = &SearchAnswer{Answer: *answerOf(res, err), Way: way}
 		}
 	})
 	if err == nil && good {
@@ -380,7 +391,13 @@ func (l *look) askPlain(ctx context.Context) {
 			return
 		}
 		dn := "cn=" + name
-		if base := l.base(); base != "" {
+		// Below a naming context of the server's: slapd refuses any other name for unknown
+		// credentials before it looks at its restrictions.
+		base := l.base()
+		if !l.RootDSE.holds(base) && l.RootDSE.base() != "" {
+			base = l.RootDSE.base()
+		}
+		if base != "" {
 			dn += "," + base
 		}
 		l.binds++

@@ -168,6 +168,9 @@ func judgeCleartextBind(s Server) connsec.Verdict {
 		return connsec.Passed("the server refuses a simple bind in clear before it looks at the credentials").With("answer", a)
 	case a.is(ldapwire.ResultSuccess):
 		return connsec.Failed("the server accepted a bind of a name that does not exist, in clear").With("answer", a)
+	case a.is(ldapwire.ResultInvalidCredentials) && s.Kind == OpenLDAP && s.RootDSE.base() == "":
+		// The made-up name is below a naming context where one is known.
+		return connsec.Unknown("the server refuses the made-up credentials, but does not tell its naming contexts, and it looks for TLS only at names below them").With("answer", a)
 	case a.is(ldapwire.ResultInvalidCredentials) && (s.Kind == OpenLDAP || s.Kind == DirectoryServer):
 		// slapd checks its "security" restrictions, ns-slapd nsslapd-require-secure-binds,
 		// before the credentials: whoever gets to hear 49 was past them.
@@ -352,10 +355,17 @@ func judgeAnonymousSearch(s Server) connsec.Verdict {
 	if a := s.AnonymousSearch; !a.Entry && a.is(ldapwire.ResultNoSuchObject) && !s.RootDSE.holds(a.Base) {
 		return connsec.Unknown("there is no %q on this server, as far as it tells; an anonymous search below the right base DN may return entries", a.Base)
 	}
-	return judgeSearch(*s.AnonymousSearch)
+	return judgeSearch(s, *s.AnonymousSearch)
 }
 
-func judgeSearch(a SearchAnswer) connsec.Verdict {
+// refusesAnonymous reports whether the server will not answer a search without a login.
+// Active Directory says operationsError where a bind is missing.
+func (a *Answer) refusesAnonymous() bool {
+	return a.is(ldapwire.ResultOperationsError, ldapwire.ResultStrongerAuthRequired, ldapwire.ResultConfidentialityRequired,
+		ldapwire.ResultInappropriateAuth, ldapwire.ResultInvalidCredentials, ldapwire.ResultInsufficientAccess, ldapwire.ResultUnwilling)
+}
+
+func judgeSearch(s Server, a SearchAnswer) connsec.Verdict {
 	where := fmt.Sprintf("below %q", a.Base)
 	switch {
 	case a.Entry:
@@ -364,11 +374,11 @@ func judgeSearch(a SearchAnswer) connsec.Verdict {
 		return connsec.Unknown("the anonymous search %s had no result: %s", where, a.Problem)
 	case a.Way == wayPlain && a.is(ldapwire.ResultStrongerAuthRequired, ldapwire.ResultConfidentialityRequired):
 		return connsec.Unknown("the anonymous search was refused for coming in clear; what is answered inside TLS could not be seen")
+	case a.is(ldapwire.ResultSuccess, ldapwire.ResultNoSuchObject) && a.Way == wayPlain && s.NoRootDSE != nil:
+		return connsec.Unknown("in clear the server shows nothing, not even its root DSE; what is answered inside TLS could not be seen")
 	case a.is(ldapwire.ResultSuccess, ldapwire.ResultNoSuchObject):
 		return connsec.Passed("an anonymous search %s returns nothing", where).With("over", a.Way)
-	case a.is(ldapwire.ResultOperationsError, ldapwire.ResultStrongerAuthRequired, ldapwire.ResultConfidentialityRequired,
-		ldapwire.ResultInappropriateAuth, ldapwire.ResultInvalidCredentials, ldapwire.ResultInsufficientAccess, ldapwire.ResultUnwilling):
-		// Active Directory says operationsError where a bind is missing.
+	case a.refusesAnonymous():
 		return connsec.Passed("an anonymous search %s is refused", where).With("answer", a.Answer).With("over", a.Way)
 	}
 	return connsec.Unknown("the answer to an anonymous search decides nothing: %s", a.Answer)
@@ -390,7 +400,7 @@ func judgeNullBase(s Server) connsec.Verdict {
 	if s.NullBaseSearch == nil {
 		return connsec.Unknown("no search could be tried")
 	}
-	return judgeSearch(*s.NullBaseSearch)
+	return judgeSearch(s, *s.NullBaseSearch)
 }
 
 // RuleRootDSELeak: information, because clients are meant to read some of it.
@@ -406,10 +416,17 @@ func judgeRootDSE(s Server) connsec.Verdict {
 	switch {
 	case s.Problem != "":
 		return connsec.Unknown("the server could not be looked at: %s", s.Problem)
-	case s.RootDSE == nil && s.Unverified != "" && s.Plain.Problem.Kind != "":
-		return connsec.Unknown("the root DSE could not be asked for")
 	case s.RootDSE == nil:
-		return connsec.Passed("the root DSE is not shown to anonymous clients")
+		switch n := s.NoRootDSE; {
+		case n == nil:
+			return connsec.Unknown("the root DSE could not be asked for")
+		case n.Way == wayPlain && s.Unverified != "":
+			return connsec.Unknown("the root DSE is not shown in clear; what is answered inside TLS could not be seen").With("answer", n.Answer)
+		case n.is(ldapwire.ResultSuccess, ldapwire.ResultNoSuchObject), n.refusesAnonymous():
+			return connsec.Passed("the root DSE is not shown to anonymous clients").With("answer", n.Answer)
+		default:
+			return connsec.Unknown("the answer to a search for the root DSE decides nothing: %s", n.Answer)
+		}
 	}
 	if told := s.RootDSE.tells(); len(told) > 0 {
 		return connsec.Failed("the root DSE tells %s", strings.Join(slices.Clip(told), ", "))
