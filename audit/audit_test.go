@@ -90,7 +90,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("more than one line: %q", err)
 		case err != nil && !strings.HasPrefix(err.Error(), "d.yaml:"):
 			t.Fatalf("no place: %q", err)
-		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.Certificates) == 0:
+		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.Certificates)+len(d.SecURL) == 0:
 			t.Fatal("a deployment with nothing to check")
 		}
 	})

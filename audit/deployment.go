@@ -29,6 +29,7 @@ type Deployment struct {
 	SQL  []SQL  `yaml:"sql"`
 
 	Certificates []Certificates `yaml:"certificates"`
+	SecURL       []SecURL       `yaml:"securl"`
 
 	Waivers []Waiver `yaml:"waivers"`
 

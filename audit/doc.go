@@ -19,6 +19,9 @@
 //	certificates:
 //	  - dir: C:\ProgramData\MyQ Central Server\Cert
 //	    name: central.corp.example
+//	securl:
+//	  - list: recipients.csv            # or method: md5, or a column of a database
+//	    column: Password
 //	waivers:
 //	  - rule: tls-group-classical
 //	    reason: the load balancer's next release has it (ticket 4711)

@@ -69,6 +69,7 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.LDAP)
 	out = appendItems(out, d.SQL)
 	out = appendItems(out, d.Certificates)
+	out = appendItems(out, d.SecURL)
 	return out
 }
 

@@ -47,13 +47,19 @@ func (s SQL) config(d *Deployment) (sqlsec.Config, error) {
 	return sqlsec.ParseDSN(s.DSN.Reveal(), s.Driver)
 }
 
-func (s SQL) check(d *Deployment, env *environment) (check, error) {
+// client is the setting in the environment of the run.
+func (s SQL) client(d *Deployment, env *environment) (sqlsec.Config, error) {
 	c, err := s.config(d)
+	c.Connect = s.Connect
+	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
+	return c, err
+}
+
+func (s SQL) check(d *Deployment, env *environment) (check, error) {
+	c, err := s.client(d, env)
 	if err != nil {
 		return check{}, err
 	}
-	c.Connect = s.Connect
-	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
 	return check{
 		subject: c.Subject(), source: s.Source, root: sqlsec.RuleEncryptionNotForced, validate: c.Validate,
 		run: func(ctx context.Context) (connsec.Report, error) { return c.Probe(ctx) },

@@ -178,12 +178,16 @@ func (c *call) progress() *progress {
 }
 
 func (p *progress) step(done, total int, subject string) {
+	p.show(fmt.Sprintf("%d of %d  %s", done, total, subject))
+}
+
+// show replaces the line.
+func (p *progress) show(line string) {
 	if p.w == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := fmt.Sprintf("%d of %d  %s", done, total, subject)
 	if len(line) > 78 {
 		line = line[:78]
 	}

@@ -28,13 +28,15 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the stories in testdata. They find two servers: $GOOD with the name
 // central.corp.internal under the CA in good.pem, and $BAD with a certificate for another name
-// under the CA in bad.pem; $CLOSED is an address where nothing listens.
+// under the CA in bad.pem; $CLOSED is an address where nothing listens. $SQL is a SQL Server named
+// sql01.corp.internal under the CA in sql.pem, with a table of passwords.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":   status,
 			"envsubst": envsubst,
+			"raw":      raw,
 		},
 		Setup: func(env *testscript.Env) error {
 			good, err := trap.Options{Names: []string{"central.corp.internal"}}.HTTPS(trap.HTTPSHonest)
@@ -47,14 +49,20 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { _ = bad.Close() })
+			database, _, err := startCampaign()
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = database.Close() })
 			closed, err := closedPort()
 			if err != nil {
 				return err
 			}
 			env.Setenv("GOOD", good.Addr())
 			env.Setenv("BAD", bad.Addr())
+			env.Setenv("SQL", database.Addr())
 			env.Setenv("CLOSED", closed)
-			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA()} {
+			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA()} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
 					return err
 				}
@@ -86,6 +94,18 @@ func envsubst(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// raw writes a file of bytes that no script can hold: raw FILE 'a\x00b' [TIMES].
+func raw(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	if len(args) > 2 {
+		times, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		text = strings.Repeat(text, times)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
 func run(t *testing.T, args ...string) (int, string, string) {
 	t.Helper()
 	var out, err strings.Builder
@@ -94,9 +114,13 @@ func run(t *testing.T, args ...string) (int, string, string) {
 }
 
 func TestEveryCommandHasHelpWithin80Columns(t *testing.T) {
+	all := commands()
 	for _, c := range commands() {
+		all = append(all, c.sub...)
+	}
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
-			code, out, errOut := run(t, "help", c.name)
+			code, out, errOut := run(t, append([]string{"help"}, strings.Fields(c.name)...)...)
 			assert.Equal(t, exitClean, code)
 			assert.Empty(t, errOut)
 			assert.Contains(t, out, "usage: connsec "+c.name)

@@ -26,6 +26,9 @@ type command struct {
 	about string
 	// endless commands run until they are interrupted unless --timeout is given.
 	endless bool
+	// sub makes this a family: the first argument picks one of these, which are named
+	// "family member". A family has no setup of its own.
+	sub []command
 	// setup declares the command's own flags and returns what runs it.
 	setup func(*flag.FlagSet, *common) func(context.Context, *call) error
 }
@@ -49,6 +52,7 @@ func commands() []command {
 		trapCommand(),
 		certCommand(),
 		nameCommand(),
+		securlCommand(),
 		rulesCommand(),
 	}
 }
@@ -79,7 +83,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) i
 			usage(out)
 			return exitClean
 		}
-		name, rest = rest[0], []string{"-h"}
+		name, rest = rest[0], append(rest[1:len(rest):len(rest)], "-h")
 	}
 	for _, c := range commands() {
 		if c.name == name {
@@ -91,10 +95,16 @@ func Run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) i
 }
 
 func (c command) run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	if len(c.sub) > 0 {
+		return c.runSub(ctx, args, in, out, errOut)
+	}
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	shared := &common{}
 	shared.declare(fs)
+	if c.endless {
+		fs.Lookup("timeout").Usage = "`TIME` for the whole run (default none)"
+	}
 	do := c.setup(fs, shared)
 	positional, err := parse(fs, args)
 	switch {
@@ -137,6 +147,31 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 	return exitUsage
 }
 
+// runSub runs the member of a family that the first argument names.
+func (c command) runSub(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	var members []string
+	for _, s := range c.sub {
+		member := strings.TrimPrefix(s.name, c.name+" ")
+		if len(args) > 0 && args[0] == member {
+			return s.run(ctx, args[1:], in, out, errOut)
+		}
+		members = append(members, member)
+	}
+	if len(args) > 0 {
+		switch args[0] {
+		case "-h", "-help", "--help", "help":
+			fmt.Fprintf(out, "usage: connsec %s COMMAND [FLAGS] [ARGUMENTS]\n\n%s\n\n", c.name, hang(0, c.about))
+			list(out, c.sub)
+			fmt.Fprintf(out, "\nconnsec help %s COMMAND shows the flags of one.\n", c.name)
+			return exitClean
+		}
+		fmt.Fprintf(errOut, "connsec %s: unknown command %q; there is %s\n", c.name, args[0], strings.Join(members, ", "))
+		return exitUsage
+	}
+	fmt.Fprintf(errOut, "connsec %s: which command? one of %s; connsec help %s explains\n", c.name, strings.Join(members, ", "), c.name)
+	return exitUsage
+}
+
 func isSet(fs *flag.FlagSet, name string) (set bool) {
 	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
 	return set
@@ -169,7 +204,7 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 // oneLine drops the package prefix that Go errors carry, and line breaks.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "trap: "} {
+	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "trap: ", "securl: "} {
 		text = strings.TrimPrefix(text, pkg)
 	}
 	return text
@@ -177,18 +212,34 @@ func oneLine(err error) string {
 
 func usage(w io.Writer) {
 	fmt.Fprint(w, "connsec checks, hardens and proves the connections a server product depends on.\n\nusage: connsec COMMAND [FLAGS] [ARGUMENTS]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-20s %s\n", strings.TrimSpace(c.name+" "+c.args), hang(23, c.about))
-	}
+	list(w, commands())
 	fmt.Fprint(w, "\nconnsec help COMMAND shows its flags.\n"+
 		"exit status: 0 clean, 1 findings, 2 usage or unreadable input, 3 could not test\n")
 }
 
+func list(w io.Writer, commands []command) {
+	for _, c := range commands {
+		args := c.args
+		if len(c.sub) > 0 {
+			args = "COMMAND"
+		}
+		head := strings.TrimSpace(c.name + " " + args)
+		if len([]rune(head)) > 20 { // no room beside it
+			head += "\n" + strings.Repeat(" ", 22)
+		}
+		fmt.Fprintf(w, "  %-20s %s\n", head, hang(23, c.about))
+	}
+}
+
 func (c command) help(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprintf(w, "usage: connsec %s [FLAGS] %s\n\n%s\n\n", c.name, c.args, hang(0, c.about))
+	fmt.Fprintf(w, "usage: connsec %s\n\n%s\n\n", strings.TrimSpace(c.name+" [FLAGS] "+c.args), hang(0, c.about))
 	fs.VisitAll(func(f *flag.Flag) {
 		placeholder, text := flag.UnquoteUsage(f)
-		fmt.Fprintf(w, "  --%-20s %s\n", strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = " -"
+		}
+		fmt.Fprintf(w, "  %s%-20s %s\n", dashes, strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
 	})
 }
 
