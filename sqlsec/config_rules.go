@@ -91,10 +91,10 @@ func judgeEncryptionUnset(c *Config) connsec.Verdict {
 		return connsec.Unknown("beside Provider= the key is Use Encryption for Data; whether the provider sees Encrypt depends on how the string is used")
 	case !c.unset():
 		return connsec.Passed("the setting says %s", c.Encryption)
-	case c.Driver.MandatoryByDefault():
-		return connsec.Passed("the setting does not say; with %s encryption is then mandatory", c.Driver.Title())
 	case c.elsewhere():
 		return connsec.Unknown("the data source may say it; look into it, or say it here")
+	case c.Driver.MandatoryByDefault():
+		return connsec.Passed("the setting does not say; with %s encryption is then mandatory", c.Driver.Title())
 	case c.Driver == AnyDriver:
 		return connsec.Failed("it does not say, and the driver is not known; go-mssqldb and older versions of the others then accept a connection in clear")
 	case c.Driver == GoMSSQLDB:
@@ -154,12 +154,16 @@ var RuleTrustServerCertificate = &connsec.Rule{
 
 func judgeTrust(c *Config) connsec.Verdict {
 	switch {
+	case c.dsn != nil && c.dsn.foreign:
+		return connsec.Unknown("the ODBC driver is none of Microsoft's, and has settings of its own")
 	case c.TrustServerCertificate && c.Encryption == Strict && !c.unset():
 		return connsec.Passed("trustServerCertificate is set and has no effect: strict encryption always verifies")
 	case c.TrustServerCertificate:
 		return connsec.Failed("trustServerCertificate is set")
 	case c.unset() && !c.Driver.MandatoryByDefault():
 		return connsec.Skipped("whether a certificate is verified depends on the encryption, which is not set; see %s", RuleEncryptionUnset.ID)
+	case c.elsewhere() && (c.dsn == nil || !c.dsn.trustSet) && (c.Encryption != Strict || c.unset()):
+		return connsec.Unknown("the data source may set trustServerCertificate; look into it, or set it to no here")
 	}
 	return connsec.Passed("the certificate is to be verified")
 }
@@ -176,6 +180,9 @@ var RuleCertificatePinOnly = &connsec.Rule{
 func judgePinOnly(c *Config) connsec.Verdict {
 	if c.ServerCertificate != "" {
 		return connsec.Failed("serverCertificate is set")
+	}
+	if c.elsewhere() {
+		return connsec.Unknown("something that is not read here may set serverCertificate")
 	}
 	return connsec.Passed("serverCertificate is not set")
 }
@@ -324,6 +331,9 @@ func judgeNamedPipe(c *Config) connsec.Verdict {
 		return connsec.Failed("the protocol is a named pipe")
 	case SharedMemory:
 		return connsec.Passed("the protocol is shared memory, inside one machine")
+	}
+	if c.Host == "" && c.elsewhere() {
+		return connsec.Unknown("the server is named elsewhere, and the protocol with it")
 	}
 	return connsec.Passed("the protocol is TCP")
 }

@@ -205,6 +205,22 @@ func TestValidate(t *testing.T) {
 		ruletest.ExpectFailed(t, r)
 		assert.Equal(t, "DSN Central", r.Target)
 	})
+	t.Run("a data source may weaken what a driver would do", func(t *testing.T) {
+		c := mustParse(t, "DSN=Central;UID=app", ODBC18)
+		ruletest.Expect(t, c.Validate(), connsec.Inconclusive, RuleEncryptionUnset, RuleTrustServerCertificate, RuleCertificatePinOnly, RuleNamedPipe)
+		h, err := c.Harden()
+		require.NoError(t, err)
+		ruletest.Expect(t, h.Remaining, connsec.Pass, RuleEncryptionUnset)
+		ruletest.Expect(t, h.Remaining, connsec.Inconclusive, RuleTrustServerCertificate)
+		ruletest.Expect(t, mustParse(t, "DSN=Central;Encrypt=yes;TrustServerCertificate=no;UID=app", ODBC18).Validate(), connsec.Pass,
+			RuleEncryptionUnset, RuleTrustServerCertificate)
+		ruletest.Expect(t, mustParse(t, "Driver=FreeTDS;Server=db.corp.example;TrustServerCertificate=no", AnyDriver).Validate(), connsec.Inconclusive,
+			RuleTrustServerCertificate)
+		fields := Config{DataSource: "Central", Driver: ODBC18, Encryption: Mandatory}
+		for _, f := range fields.Validate().Findings {
+			assert.NotContains(t, f.Detail, "defect", f.Rule.ID)
+		}
+	})
 	t.Run("what is not known is not judged", func(t *testing.T) {
 		r := mustParse(t, "Driver=FreeTDS;Server=db.corp.example;Encryption=require;Encrypt=true", AnyDriver)
 		ruletest.Expect(t, r.Validate(), connsec.Inconclusive, RuleEncryptionUnset, RuleNotStrict)

@@ -99,7 +99,7 @@ func (c Config) edits() []edit {
 	}
 
 	switch {
-	case c.Encryption == Off || c.Encryption == LoginOnly:
+	case c.Encryption == Off || c.Encryption == LoginOnly, c.unset() && c.DataSource != "": // what stands here overrides a data source
 		if p, there := c.dsn.pairs["encrypt"]; there && p.from > p.at {
 			replace("encrypt", yes)
 			break
