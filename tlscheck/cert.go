@@ -8,6 +8,8 @@ import (
 	"crypto/rsa"
 	"crypto/sha1" // #nosec G505 -- likewise
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -239,21 +241,26 @@ func (o ChainObservation) leaf() *x509.Certificate {
 	return o.Certs[0]
 }
 
-// bestPath is the first path whose certificates are all valid at o.At, else the first.
+// bestPath is the first path whose certificates are all valid at o.At and whose CAs may issue
+// for servers, else the first that is valid, else the first.
 func (o ChainObservation) bestPath() Certificates {
+	var best Certificates
 	for _, p := range o.Paths {
 		valid := true
 		for _, c := range p {
 			valid = valid && !o.At.Before(c.NotBefore) && !o.At.After(c.NotAfter)
 		}
-		if valid {
+		if valid && notForServers(p) == nil {
 			return p
 		}
+		if valid && best == nil {
+			best = p
+		}
 	}
-	if len(o.Paths) > 0 {
+	if best == nil && len(o.Paths) > 0 {
 		return o.Paths[0]
 	}
-	return nil
+	return best
 }
 
 // judged are the certificates whose quality matters to clients: those of the best path or,
@@ -318,6 +325,10 @@ func (c Chain) revocation(path Certificates) []Revocation {
 		r := Revocation{Serial: path[0].SerialNumber.Text(16), Source: "OCSP staple"}
 		if resp, err := ocsp.ParseResponseForCert(c.Staple, path[0], path[1]); err != nil {
 			r.Problem = "does not verify"
+		} else if signer := resp.Certificate; signer != nil && !slices.Contains(signer.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
+			// RFC 6960 §4.2.2.2. The parser asks only that the issuer signed it, and the
+			// issuer signed the server's own certificate too.
+			r.Problem = "is signed by a certificate that is not meant for OCSP"
 		} else {
 			r.Issued, r.Until = resp.ThisUpdate, resp.NextUpdate
 			switch resp.Status {
@@ -335,18 +346,73 @@ func (c Chain) revocation(path Certificates) []Revocation {
 				continue
 			}
 			r := Revocation{Serial: path[i].SerialNumber.Text(16), Source: "CRL", Issued: crl.ThisUpdate, Until: crl.NextUpdate}
-			if err := crl.CheckSignatureFrom(path[i+1]); err != nil {
-				r.Problem = "the CRL's signature does not verify"
-			}
+			limit, foreign := crlLimit(crl, path[i])
 			for _, entry := range crl.RevokedCertificateEntries {
-				if entry.SerialNumber.Cmp(path[i].SerialNumber) == 0 {
+				if !foreign && entry.SerialNumber.Cmp(path[i].SerialNumber) == 0 && entry.ReasonCode != removeFromCRL {
 					r.Revoked, r.At = true, entry.RevocationTime
 				}
+			}
+			if err := crl.CheckSignatureFrom(path[i+1]); err != nil {
+				r.Problem = "the CRL's signature does not verify"
+			} else if !r.Revoked {
+				r.Problem = limit
 			}
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+var (
+	oidDeltaCRLIndicator        = asn1.ObjectIdentifier{2, 5, 29, 27}
+	oidIssuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
+)
+
+// removeFromCRL is the reason code by which a delta CRL takes a certificate off the list, RFC
+// 5280 §5.3.1.
+const removeFromCRL = 8
+
+// issuingDistributionPoint is the extension of RFC 5280 §5.2.5.
+type issuingDistributionPoint struct {
+	DistributionPoint struct {
+		FullName     []asn1.RawValue  `asn1:"optional,tag:0"`
+		RelativeName pkix.RDNSequence `asn1:"optional,tag:1"`
+	} `asn1:"optional,tag:0"`
+	OnlyUserCerts      bool           `asn1:"optional,tag:1"`
+	OnlyCACerts        bool           `asn1:"optional,tag:2"`
+	OnlySomeReasons    asn1.BitString `asn1:"optional,tag:3"`
+	Indirect           bool           `asn1:"optional,tag:4"`
+	OnlyAttributeCerts bool           `asn1:"optional,tag:5"`
+}
+
+// crlLimit says why cert's absence from the list would prove nothing, or "". With foreign,
+// its presence would prove nothing either, because the list has entries of other issuers.
+func crlLimit(crl *x509.RevocationList, cert *x509.Certificate) (limit string, foreign bool) {
+	for _, ext := range crl.Extensions {
+		switch {
+		case ext.Id.Equal(oidDeltaCRLIndicator):
+			return "it is a delta CRL, which lists changes only", false
+		case ext.Id.Equal(oidIssuingDistributionPoint):
+			var idp issuingDistributionPoint
+			if rest, err := asn1.Unmarshal(ext.Value, &idp); err != nil || len(rest) > 0 {
+				return "what it covers cannot be read", true
+			}
+			switch part := idp.DistributionPoint; {
+			case idp.Indirect:
+				return "it is an indirect CRL, which lists certificates of other issuers too", true
+			case idp.OnlyUserCerts && cert.IsCA, idp.OnlyCACerts && !cert.IsCA, idp.OnlyAttributeCerts, idp.OnlySomeReasons.BitLength > 0:
+				return "it does not cover certificates of this kind", false
+			case len(part.FullName)+len(part.RelativeName) > 0 && !slices.ContainsFunc(part.FullName, func(name asn1.RawValue) bool {
+				const uri = 6 // GeneralName, RFC 5280 §4.2.1.6
+				return name.Class == asn1.ClassContextSpecific && name.Tag == uri && slices.Contains(cert.CRLDistributionPoints, string(name.Bytes))
+			}):
+				return "it covers only a distribution point that the certificate does not name", false
+			}
+		case ext.Critical:
+			return "it has a critical extension that is not known here", true
+		}
+	}
+	return "", false
 }
 
 // Bounds on what is read: the largest public CRLs are tens of MiB; a certificate file of more

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -422,12 +423,16 @@ var lifetimeSteps = []struct {
 const privateLifetime = 825
 
 // lifetime is the validity of a certificate: from notBefore through notAfter, inclusive
-// (RFC 5280 §4.1.2.5), so one second more than the difference.
-func lifetime(c *x509.Certificate) time.Duration { return c.NotAfter.Sub(c.NotBefore) + time.Second }
+// (RFC 5280 §4.1.2.5), so one second more than the difference. What is longer than a Duration
+// holds, such as an end in 9999, is the longest Duration.
+func lifetime(c *x509.Certificate) time.Duration {
+	d := c.NotAfter.Sub(c.NotBefore)
+	return d + min(time.Second, math.MaxInt64-d)
+}
 
 func judgeLifetime(_ ChainObservation, leaf *x509.Certificate) connsec.Verdict {
 	life := lifetime(leaf)
-	days := (life + day - 1) / day // a started day counts
+	days := (life-1)/day + 1 // a started day counts
 	if publicPolicy(leaf) == "" {
 		if life > privateLifetime*day {
 			return connsec.Failed("the private certificate lives %d days; some clients refuse more than %d from any CA", days, privateLifetime).
@@ -486,6 +491,11 @@ func judgeWeakKey(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
 	for _, c := range o.judged() {
 		if why := weakKey(c); why != "" {
 			return connsec.Failed("%s of %s", why, displayName(c)).With("key", why)
+		}
+	}
+	for _, c := range o.judged() {
+		if c.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm {
+			return connsec.Unknown("the key of %s is of an algorithm that is not known here", displayName(c))
 		}
 	}
 	return connsec.Passed("%s", keyName(leaf)).With("key", keyName(leaf))
@@ -551,7 +561,10 @@ var RuleEKUServerAuth = &connsec.Rule{
 	Refs:     []connsec.Citation{br("7.1.2.7.10"), rfc("5280", "4.2.1.12")}, Since: "0.1.0",
 }
 
-func judgeEKUServerAuth(_ ChainObservation, leaf *x509.Certificate) connsec.Verdict {
+func judgeEKUServerAuth(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
+	if c := notForServers(o.bestPath()); c != nil {
+		return connsec.Failed("the CA certificate %s is restricted to other purposes, so clients refuse what it issues for servers", displayName(c))
+	}
 	switch {
 	case slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth):
 		return connsec.Passed("extended key usage includes serverAuth")
@@ -561,6 +574,19 @@ func judgeEKUServerAuth(_ ChainObservation, leaf *x509.Certificate) connsec.Verd
 		return connsec.Failed("extended key usage is any purpose, without serverAuth").As(connsec.Medium)
 	}
 	return connsec.Failed("extended key usage does not include serverAuth")
+}
+
+// notForServers returns the first CA certificate of the path whose extended key usage leaves
+// serverAuth out. RFC 5280 leaves open what the extension means in a CA; OpenSSL, Windows and
+// crypto/x509 all hold what is issued below to it.
+func notForServers(path Certificates) *x509.Certificate {
+	for i, c := range path {
+		if i > 0 && len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 &&
+			!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
+			return c
+		}
+	}
+	return nil
 }
 
 // RuleInternalName: a public certificate must not name what DNS does not.
@@ -598,8 +624,28 @@ func judgeInternalName(_ ChainObservation, leaf *x509.Certificate) connsec.Verdi
 	return connsec.Passed("every name is public")
 }
 
+// reserved are the blocks that IANA's special-purpose registries (RFC 6890) keep off the
+// public Internet, as far as net/netip does not know them.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001:2::/48"),
+	netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("3fff::/20"),
+	netip.MustParsePrefix("5f00::/16"),
+	netip.MustParsePrefix("fec0::/10"), // site-local, RFC 3879
+}
+
 func isGlobal(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // RuleRevoked: the issuer has withdrawn the certificate.
@@ -610,6 +656,10 @@ var RuleRevoked = &connsec.Rule{
 	Severity: connsec.Critical,
 	Refs:     []connsec.Citation{rfc("5280", "5"), rfc("6960", "2.2"), br("4.9")}, Since: "0.1.0",
 }
+
+// maxUnlimited is how long a statement without an end is believed: as long as an OCSP
+// response with one may last, BR 4.9.10. Whoever has the revoked key could replay it for ever.
+const maxUnlimited = 10 * day
 
 func judgeRevoked(o ChainObservation, _ *x509.Certificate) connsec.Verdict {
 	if len(o.Revoked) == 0 {
@@ -627,6 +677,8 @@ func judgeRevoked(o ChainObservation, _ *x509.Certificate) connsec.Verdict {
 			return connsec.Failed("serial %s was revoked on %s, says the %s", r.Serial, r.At.UTC().Format(time.RFC3339), r.Source).With("source", r.Source)
 		case !r.Until.IsZero() && o.At.After(r.Until), o.At.Before(r.Issued.Add(-5 * time.Minute)): // clocks differ
 			problem = fmt.Sprintf("the %s for serial %s is out of date (%s to %s)", r.Source, r.Serial, r.Issued.UTC().Format(time.DateOnly), r.Until.UTC().Format(time.DateOnly))
+		case r.Until.IsZero() && o.At.Sub(r.Issued) > maxUnlimited:
+			problem = fmt.Sprintf("the %s for serial %s has no end and dates from %s, so that it may be an old one", r.Source, r.Serial, r.Issued.UTC().Format(time.DateOnly))
 		case r.Serial == o.leaf().SerialNumber.Text(16):
 			good = r.Source
 		}

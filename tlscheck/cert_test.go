@@ -1,12 +1,16 @@
 package tlscheck_test
 
 import (
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,6 +97,7 @@ func TestCertificateDefects(t *testing.T) {
 			change: func(c *tlscheck.Chain) { c.Name = "www.connsec-test.com" }, failed: []*connsec.Rule{tlscheck.RuleLifetime}},
 		{name: "private, 825 days", leaf: testca.Leaf{Names: names, Lifetime: 825 * day}, passed: []*connsec.Rule{tlscheck.RuleLifetime}},
 		{name: "private, a second more", leaf: testca.Leaf{Names: names, Lifetime: 825*day + time.Second}, failed: []*connsec.Rule{tlscheck.RuleLifetime}},
+		{name: "private, for ever", leaf: testca.Leaf{Names: names, NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}, failed: []*connsec.Rule{tlscheck.RuleLifetime}},
 		{name: "weak key", ca: rsa, leaf: testca.Leaf{Names: names, Key: testca.RSA1024}, failed: []*connsec.Rule{tlscheck.RuleWeakKey}},
 		{name: "SHA-1 leaf", ca: rsa, leaf: testca.Leaf{Names: names, SignatureAlgorithm: x509.SHA1WithRSA},
 			failed: []*connsec.Rule{tlscheck.RuleWeakSignature, tlscheck.RuleUntrusted}},
@@ -103,6 +108,10 @@ func TestCertificateDefects(t *testing.T) {
 		{name: "public with an internal name", leaf: testca.Leaf{Names: []string{host, "central"}, Policies: public}, failed: []*connsec.Rule{tlscheck.RuleInternalName}},
 		{name: "public with a name under an unknown TLD", leaf: testca.Leaf{Names: names, Policies: public}, failed: []*connsec.Rule{tlscheck.RuleInternalName}},
 		{name: "public with a private address", leaf: testca.Leaf{Names: []string{"a.github.io"}, IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Policies: public},
+			change: func(c *tlscheck.Chain) { c.Name = "a.github.io" }, failed: []*connsec.Rule{tlscheck.RuleInternalName}},
+		{name: "public with an address for documentation", leaf: testca.Leaf{Names: []string{"a.github.io"}, IPs: []netip.Addr{netip.MustParseAddr("2001:db8::1")}, Policies: public},
+			change: func(c *tlscheck.Chain) { c.Name = "a.github.io" }, failed: []*connsec.Rule{tlscheck.RuleInternalName}},
+		{name: "public with an address of class E", leaf: testca.Leaf{Names: []string{"a.github.io"}, IPs: []netip.Addr{netip.MustParseAddr("240.0.0.1")}, Policies: public},
 			change: func(c *tlscheck.Chain) { c.Name = "a.github.io" }, failed: []*connsec.Rule{tlscheck.RuleInternalName}},
 		{name: "public under a private suffix", leaf: testca.Leaf{Names: []string{"a.github.io"}, Policies: public},
 			change: func(c *tlscheck.Chain) { c.Name = "a.github.io" }, passed: []*connsec.Rule{tlscheck.RuleInternalName}},
@@ -255,6 +264,32 @@ func TestRevocation(t *testing.T) {
 		q.Staple = []byte("junk")
 		ruletest.Expect(t, q.Judge(), connsec.Inconclusive, tlscheck.RuleRevoked)
 	})
+	t.Run("staple signed with the server's own key", func(t *testing.T) {
+		answer := ocsp.Response{Status: ocsp.Good, SerialNumber: c.Leaf.SerialNumber, ThisUpdate: today, NextUpdate: today.Add(day), Certificate: c.Leaf}
+		der, err := ocsp.CreateResponse(ca.Intermediate, c.Leaf, answer, c.Key)
+		require.NoError(t, err)
+		q := q
+		q.Staple = der
+		ruletest.Expect(t, q.Judge(), connsec.Inconclusive, tlscheck.RuleRevoked)
+	})
+	t.Run("staple signed by a delegate", func(t *testing.T) {
+		delegate := ca.MustIssue(t, testca.Leaf{Names: []string{"ocsp.corp.internal"}, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}})
+		q := q
+		for _, a := range []struct {
+			answer  ocsp.Response
+			outcome connsec.Outcome
+		}{
+			{ocsp.Response{ThisUpdate: today, NextUpdate: today.Add(day)}, connsec.Pass},
+			{ocsp.Response{ThisUpdate: today.Add(-9 * day)}, connsec.Pass},
+			{ocsp.Response{ThisUpdate: today.Add(-11 * day)}, connsec.Inconclusive}, // no end: may be replayed
+		} {
+			a.answer.SerialNumber, a.answer.Certificate = c.Leaf.SerialNumber, delegate.Leaf
+			der, err := ocsp.CreateResponse(ca.Intermediate, delegate.Leaf, a.answer, delegate.Key)
+			require.NoError(t, err)
+			q.Staple = der
+			ruletest.Expect(t, q.Judge(), a.outcome, tlscheck.RuleRevoked)
+		}
+	})
 	t.Run("loaded from a file", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "ca.crl")
 		require.NoError(t, os.WriteFile(file, crl(t, c.Leaf.SerialNumber)[0].Raw, 0o600))
@@ -264,6 +299,112 @@ func TestRevocation(t *testing.T) {
 		_, err = tlscheck.LoadCRL(t.Context(), file+"x", nil)
 		assert.ErrorContains(t, err, "no such file")
 	})
+}
+
+// TestPartialRevocationLists: a list that leaves certificates out by design acquits none.
+func TestPartialRevocationLists(t *testing.T) {
+	const here, elsewhere = "http://crl.corp.internal/1.crl", "http://crl.corp.internal/2.crl"
+	key := testca.MustNew(t, testca.Options{Now: func() time.Time { return today }}).MustIssue(t, testca.Leaf{Names: []string{"ca.corp.internal"}}).Key
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "List Test"}, NotBefore: today.Add(-day), NotAfter: today.Add(365 * day),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	sign := func(t *testing.T, c, parent *x509.Certificate) *x509.Certificate {
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), key)
+		require.NoError(t, err)
+		out, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		return out
+	}
+	root := sign(t, template, template)
+	leaf := sign(t, &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotBefore: today.Add(-day), NotAfter: today.Add(90 * day),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, CRLDistributionPoints: []string{here}}, root)
+	point := func(uri string) []byte { // distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] } }
+		out := append([]byte{0x86, byte(len(uri))}, uri...)
+		for range 2 {
+			out = append([]byte{0xa0, byte(len(out))}, out...)
+		}
+		return out
+	}
+	idp := func(parts ...[]byte) pkix.Extension {
+		content := slices.Concat(parts...)
+		return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: append([]byte{0x30, byte(len(content))}, content...)}
+	}
+	flag := func(tag byte) []byte { return []byte{0x80 | tag, 1, 0xff} }
+	for _, c := range []struct {
+		name            string
+		ext             pkix.Extension
+		reason          int
+		absent, present connsec.Outcome
+	}{
+		{"user certificates of this point", idp(point(here), flag(1)), 0, connsec.Pass, connsec.Fail},
+		{"another point", idp(point(elsewhere)), 0, connsec.Inconclusive, connsec.Fail},
+		{"CA certificates", idp(flag(2)), 0, connsec.Inconclusive, connsec.Fail},
+		{"some reasons", idp([]byte{0x83, 2, 0, 0x40}), 0, connsec.Inconclusive, connsec.Fail},
+		{"indirect", idp(flag(4)), 0, connsec.Inconclusive, connsec.Inconclusive},
+		{"attribute certificates", idp(flag(5)), 0, connsec.Inconclusive, connsec.Fail},
+		{"unreadable", pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 9}}, 0, connsec.Inconclusive, connsec.Inconclusive},
+		{"delta", pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}, 0, connsec.Inconclusive, connsec.Fail},
+		{"delta that takes it off", pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}, 8, connsec.Inconclusive, connsec.Inconclusive},
+		{"unknown and critical", pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}, 0, connsec.Inconclusive, connsec.Inconclusive},
+		{"unknown", pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}, 0, connsec.Pass, connsec.Fail},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for serial, want := range map[int64]connsec.Outcome{3: c.absent, 2: c.present} {
+				der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: today, NextUpdate: today.Add(day),
+					RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(serial), RevocationTime: today, ReasonCode: c.reason}},
+					ExtraExtensions:           []pkix.Extension{c.ext}}, root, key)
+				require.NoError(t, err)
+				list, err := x509.ParseRevocationList(der)
+				require.NoError(t, err)
+				roots := x509.NewCertPool()
+				roots.AddCert(root)
+				r := tlscheck.Chain{Certs: []*x509.Certificate{leaf}, Name: host, Roots: roots, CRLs: []*x509.RevocationList{list}, At: today}.Judge()
+				ruletest.Expect(t, r, want, tlscheck.RuleRevoked)
+			}
+		})
+	}
+}
+
+// TestCAForOtherPurposes: every path to the root leads through a CA that clients accept for
+// client certificates only.
+func TestCAForOtherPurposes(t *testing.T) {
+	key := testca.MustNew(t).MustIssue(t, testca.Leaf{Names: []string{"ca.corp.internal"}}).Key
+	sign := func(c, parent *x509.Certificate) *x509.Certificate {
+		c.NotBefore, c.NotAfter = today.Add(-day), today.Add(90*day)
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), key)
+		require.NoError(t, err)
+		out, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		return out
+	}
+	authority := func(serial int64, name string, eku ...x509.ExtKeyUsage) *x509.Certificate {
+		return &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: eku}
+	}
+	template := authority(1, "Purpose Root")
+	root := sign(template, template)
+	roots := x509.NewCertPool()
+	roots.AddCert(root)
+	users := sign(authority(2, "Issuing", x509.ExtKeyUsageClientAuth), root)
+	servers := sign(authority(3, "Issuing", x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth), root)
+	leaf := sign(&x509.Certificate{SerialNumber: big.NewInt(4), DNSNames: []string{host}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, users)
+
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: pool(users), CurrentTime: today})
+	require.Error(t, err, "clients refuse it")
+	q := tlscheck.Chain{Certs: []*x509.Certificate{leaf, users}, Name: host, Roots: roots, At: today}
+	r := q.Judge()
+	ruletest.ExpectFailed(t, r, tlscheck.RuleEKUServerAuth)
+	assert.Contains(t, r.Of(tlscheck.RuleEKUServerAuth)[0].Detail, `"Issuing"`)
+
+	q.Certs = append(q.Certs, servers)
+	ruletest.Expect(t, q.Judge(), connsec.Pass, tlscheck.RuleEKUServerAuth)
+}
+
+func pool(certs ...*x509.Certificate) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, c := range certs {
+		p.AddCert(c)
+	}
+	return p
 }
 
 func TestChainObservationSurvivesJSON(t *testing.T) {
