@@ -179,20 +179,22 @@ func TestMailDomains(t *testing.T) {
 		outcome connsec.Outcome
 		detail  string
 	}{
-		"no STS record":          {func(m *mx) { m.replace("_mta-sts.corp.example.") }, smtpsec.RuleMTASTS, fail, "no TXT record"},
-		"two STS records":        {sts("\"v=STSv1; id=1\"\n"), smtpsec.RuleMTASTS, pass, ""},
-		"another version":        {sts(`"v=STSv12; id=1"`), smtpsec.RuleMTASTS, fail, "no TXT record"},
-		"no id":                  {sts(`"v=STSv1;"`), smtpsec.RuleMTASTS, fail, "id is not"},
-		"testing":                {change("enforce", "testing"), smtpsec.RuleMTASTS, fail, "mode is testing"},
-		"none":                   {change("enforce", "none"), smtpsec.RuleMTASTS, fail, "mode is none"},
-		"another host":           {change("mx: mail.", "mx: post."), smtpsec.RuleMTASTS, fail, "does not name mail.corp.example"},
-		"by wildcard":            {change("mx: mail.", "mx: *."), smtpsec.RuleMTASTS, pass, ""},
-		"an hour":                {change("604800", "3600"), smtpsec.RuleMTASTS, fail, "after 3600 seconds"},
-		"no version":             {change("version", "versjon"), smtpsec.RuleMTASTS, fail, "no version"},
-		"HTML":                   {serve("text/html", policyText), smtpsec.RuleMTASTS, fail, "text/plain"},
-		"too long":               {serve("text/plain", policyText+strings.Repeat("x: y\n", 20_000)), smtpsec.RuleMTASTS, fail, "more than"},
-		"policy not there":       {func(m *mx) { m.policy = http.NotFound }, smtpsec.RuleMTASTS, fail, "status 404"},
-		"redirect":               {func(m *mx) { m.policy = http.RedirectHandler("https://elsewhere.example/", http.StatusMovedPermanently).ServeHTTP }, smtpsec.RuleMTASTS, fail, "status 301"},
+		"no STS record":    {func(m *mx) { m.replace("_mta-sts.corp.example.") }, smtpsec.RuleMTASTS, fail, "no TXT record"},
+		"two STS records":  {sts("\"v=STSv1; id=1\"\n"), smtpsec.RuleMTASTS, pass, ""},
+		"another version":  {sts(`"v=STSv12; id=1"`), smtpsec.RuleMTASTS, fail, "no TXT record"},
+		"no id":            {sts(`"v=STSv1;"`), smtpsec.RuleMTASTS, fail, "id is not"},
+		"testing":          {change("enforce", "testing"), smtpsec.RuleMTASTS, fail, "mode is testing"},
+		"none":             {change("enforce", "none"), smtpsec.RuleMTASTS, fail, "mode is none"},
+		"another host":     {change("mx: mail.", "mx: post."), smtpsec.RuleMTASTS, fail, "does not name mail.corp.example"},
+		"by wildcard":      {change("mx: mail.", "mx: *."), smtpsec.RuleMTASTS, pass, ""},
+		"an hour":          {change("604800", "3600"), smtpsec.RuleMTASTS, fail, "after 3600 seconds"},
+		"no version":       {change("version", "versjon"), smtpsec.RuleMTASTS, fail, "no version"},
+		"HTML":             {serve("text/html", policyText), smtpsec.RuleMTASTS, fail, "text/plain"},
+		"too long":         {serve("text/plain", policyText+strings.Repeat("x: y\n", 20_000)), smtpsec.RuleMTASTS, fail, "more than"},
+		"policy not there": {func(m *mx) { m.policy = http.NotFound }, smtpsec.RuleMTASTS, fail, "status 404"},
+		"redirect": {func(m *mx) {
+			m.policy = http.RedirectHandler("https://elsewhere.example/", http.StatusMovedPermanently).ServeHTTP
+		}, smtpsec.RuleMTASTS, fail, "status 301"},
 		"certificate of another": {func(m *mx) { m.names = []string{"www.corp.example"} }, smtpsec.RuleMTASTS, fail, "not accepted"},
 		"policy host is down": {func(m *mx) {
 			m.config = func(c *smtpsec.Config) { c.Dialer = network{map[string]string{"25": c.Dialer.(network).ports["25"]}} }
@@ -228,7 +230,7 @@ func TestMailDomains(t *testing.T) {
 		"no reports": {func(m *mx) { m.replace("_smtp._tls.corp.example.") }, smtpsec.RuleTLSRPT, fail, "no TXT record"},
 		"reports to nowhere": {func(m *mx) {
 			m.replace("_smtp._tls.corp.example.", `_smtp._tls.corp.example. 60 IN TXT "v=TLSRPTv1; rua=ftp://x"`)
-		}, smtpsec.RuleTLSRPT, fail, "neither mailto: nor https:"},
+		}, smtpsec.RuleTLSRPT, fail, "neither a mailto: nor an https: address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMX(t)
