@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,7 +195,7 @@ type dialer map[string]netip.AddrPort
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	to, ok := d[address]
 	if !ok {
-		return nil, errors.New("connect: connection refused")
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, to.String())
 }
@@ -340,6 +341,13 @@ func TestObservationSurvivesJSONAndTime(t *testing.T) {
 	assert.Equal(t, o.Judge().Findings, back.Judge().Findings)
 	back.AsOf = time.Now().Add(100 * day)
 	ruletest.ExpectFailed(t, back.Judge(), tlscheck.RuleExpired)
+}
+
+func TestProblemOfKeepsAServersWordsApart(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: errors.New("No connection could be made because the target machine actively refused it.")}
+	assert.Equal(t, tlscheck.Refused, tlscheck.ProblemOf(fmt.Errorf("connect: %w", refused)).Kind)
+	assert.Equal(t, tlscheck.Other, tlscheck.ProblemOf(errors.New("554 connection refused by policy")).Kind)
+	assert.Zero(t, tlscheck.ProblemOf(nil))
 }
 
 func TestConnectNeedsAnAddress(t *testing.T) {

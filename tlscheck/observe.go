@@ -107,7 +107,11 @@ func ProblemOf(err error) Problem {
 		record tls.RecordHeaderError
 		notTLS *tlswire.NotTLSError
 		alert  tls.AlertError
+		op     *net.OpError
 	)
+	// says looks for words that Windows' errors have; only in errors of the network, since an
+	// Opener's error may quote a server.
+	says := func(word string) bool { return errors.As(err, &op) && strings.Contains(op.Error(), word) }
 	switch {
 	case err == nil:
 		return Problem{}
@@ -122,12 +126,12 @@ func ProblemOf(err error) Problem {
 	case strings.Contains(err.Error(), "remote error: tls: "):
 		_, text, _ := strings.Cut(err.Error(), "remote error: tls: ")
 		return Problem{Alert, "the server answers with the alert: " + text}
-	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "refused"): // the second for Windows
+	case errors.Is(err, syscall.ECONNREFUSED), says("refused"):
 		return Problem{Refused, "connection refused"}
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), strings.Contains(err.Error(), "unreachable"):
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), says("unreachable"):
 		return Problem{Unreachable, "no route to the host"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		strings.Contains(err.Error(), "forcibly closed"):
+		says("forcibly closed"):
 		return Problem{Closed, "the server closes the connection"}
 	}
 	return Problem{Other, strings.TrimPrefix(err.Error(), "tls: ")}
