@@ -178,7 +178,11 @@ func (k *connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	}
 	p.TLSConfig = cfg
 	mc := mssql.NewConnectorConfig(p)
-	d := &guardedDialer{k: k, ctx: ctx, secured: func() bool { return negotiated.Load() != nil }}
+	d := &guardedDialer{
+		k: k, ctx: ctx,
+		secured: func() bool { return negotiated.Load() != nil },
+		renew:   func() { negotiated.Store(nil) },
+	}
 	mc.Dialer = d
 	defer func() {
 		d.done()
@@ -236,6 +240,7 @@ type guardedDialer struct {
 	k       *connector
 	ctx     context.Context // of Connect
 	secured func() bool
+	renew   func()
 	conns   []net.Conn
 	stops   []func() bool
 }
@@ -252,6 +257,7 @@ func (d *guardedDialer) DialContext(ctx context.Context, network, address string
 	if err != nil {
 		return nil, err
 	}
+	d.renew() // where the first server routed to another, what it negotiated does not count
 	d.conns = append(d.conns, conn)
 	// The driver's handshake and login know no context.
 	d.stops = append(d.stops, context.AfterFunc(d.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }))

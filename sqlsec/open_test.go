@@ -65,6 +65,50 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// byPort sends a dial to the server that listens on that port.
+type byPort map[string]string
+
+func (d byPort) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, _ := net.SplitHostPort(address)
+	return (&net.Dialer{}).DialContext(ctx, network, d[port])
+}
+
+// Azure SQL and availability groups send a client on after its login. The second server is
+// held to the same as the first.
+func TestOpenFollowsRouting(t *testing.T) {
+	for _, level := range []Encryption{Mandatory, Strict} {
+		for _, posture := range []trap.SQLPosture{trap.SQLForced, trap.SQLNotSupported, trap.SQLUntrusted, trap.SQLWrongName} {
+			t.Run(fmt.Sprint(level, " ", posture), func(t *testing.T) {
+				const other = "node2.corp.example"
+				gate := startTrap(t, trap.SQLConfig{Route: other + ":11000"})
+				node, err := trap.Options{Names: []string{other}, Timeout: 5 * time.Second}.SQL(trap.SQLConfig{Posture: posture})
+				require.NoError(t, err)
+				defer func() { assert.NoError(t, node.Close()) }()
+				c := login(gate)
+				c.Encryption, c.Dialer, c.Roots = level, byPort{"1433": gate.Addr(), "11000": node.Addr()}, gate.Roots().Clone()
+				require.True(t, c.Roots.AppendCertsFromPEM(node.CA()))
+				db, err := c.Open(testContext(t))
+				if posture != trap.SQLForced {
+					require.Error(t, err)
+					assert.NotContains(t, err.Error(), canary)
+					require.NoError(t, node.Close())
+					for _, seen := range node.Observed() {
+						assert.False(t, seen.Login)
+					}
+					return
+				}
+				require.NoError(t, err)
+				require.NoError(t, db.Close())
+				require.NoError(t, node.Close())
+				seen := node.Observed()
+				require.Len(t, seen, 1)
+				assert.True(t, seen[0].Login && !seen[0].LoginInClear)
+				assert.Equal(t, other, seen[0].TLS.ServerName)
+			})
+		}
+	}
+}
+
 // No posture gets the password in clear, and no impostor gets it at all.
 func TestOpenNeverFallsForATrap(t *testing.T) {
 	for _, p := range trap.SQLPostures() {

@@ -108,6 +108,9 @@ type SQLConfig struct {
 	Query func(SQLQuery) (SQLRows, error)
 	// Version is what PRELOGIN and the login say, as "16.0.4135". Default: SQL Server 2022.
 	Version string
+	// Route is "host:port" of another server, to which every client is sent on after its login,
+	// as Azure SQL and availability groups do. Empty: the login is served here.
+	Route string
 	// NoTDS8 makes it a server before 2022, which cannot do strict encryption.
 	NoTDS8 bool
 }

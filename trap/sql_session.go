@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +91,7 @@ const (
 	envBegin      = 8
 	envCommit     = 9
 	envRollback   = 10
+	envRouting    = 20
 )
 
 // collation is Latin1_General_CI_AS.
@@ -158,10 +161,26 @@ func (l *sqlLink) acknowledge(login tdswire.Login) {
 	body = append(body, varchar("Microsoft SQL Server")...)
 	body = append(body, l.version.Major, l.version.Minor, byte(l.version.Build>>8), byte(l.version.Build))
 	l.token(tokenLoginAck, body)
+	l.route()
 	if login.FeatureExt {
 		l.reply = append(l.reply, tokenFeatureAck, 0xff) // none of the features
 	}
 	l.done(tokenDone, 0, 0)
+}
+
+// route sends the client to another server, if there is one (MS-TDS 2.2.7.9, type 20).
+func (l *sqlLink) route() {
+	host, portText, err := net.SplitHostPort(l.c.Route)
+	port, bad := strconv.ParseUint(portText, 10, 16)
+	if err != nil || bad != nil {
+		return
+	}
+	name := tdswire.AppendUTF16(nil, host)
+	value := binary.LittleEndian.AppendUint16(nil, uint16(5+len(name)))
+	value = append(value, 0) // TCP
+	value = binary.LittleEndian.AppendUint16(value, uint16(port))
+	value = binary.LittleEndian.AppendUint16(value, uint16(len(name)/2))
+	l.environment(envRouting, append(value, name...), []byte{0, 0})
 }
 
 // request answers one message; false ends the connection.
