@@ -25,11 +25,14 @@ type Deployment struct {
 	HTTPS []HTTPS  `yaml:"https"`
 	HTTP  []HTTP   `yaml:"http"`
 
-	LDAP []LDAP `yaml:"ldap"`
-	SQL  []SQL  `yaml:"sql"`
+	LDAP   []LDAP   `yaml:"ldap"`
+	SQL    []SQL    `yaml:"sql"`
+	SMTP   []SMTP   `yaml:"smtp"`
+	RADIUS []RADIUS `yaml:"radius"`
 
 	Certificates []Certificates `yaml:"certificates"`
 	SecURL       []SecURL       `yaml:"securl"`
+	Circle       []Circle       `yaml:"circle"`
 
 	Waivers []Waiver `yaml:"waivers"`
 

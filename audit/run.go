@@ -68,8 +68,11 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.HTTP)
 	out = appendItems(out, d.LDAP)
 	out = appendItems(out, d.SQL)
+	out = appendItems(out, d.SMTP)
+	out = appendItems(out, d.RADIUS)
 	out = appendItems(out, d.Certificates)
 	out = appendItems(out, d.SecURL)
+	out = appendItems(out, d.Circle)
 	return out
 }
 

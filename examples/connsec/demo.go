@@ -17,9 +17,12 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/audit"
+	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/ldapsec"
+	"github.com/connsec/connsec/radiussec"
 	"github.com/connsec/connsec/report"
+	"github.com/connsec/connsec/smtpsec"
 	"github.com/connsec/connsec/sqlsec"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/connsec/connsec/trap"
@@ -124,6 +127,8 @@ var demoFailures = []*connsec.Rule{
 	tlscheck.RuleSingleLabel, tlscheck.RuleSelfSigned, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak, tlscheck.RuleVersion13Missing,
 	tlscheck.RuleLifetime, tlscheck.RuleCleartextServed,
 	ldapsec.RuleCleartext, ldapsec.RuleCleartextBindAccepted, ldapsec.RuleSigningNotRequired, ldapsec.RuleChannelBinding, ldapsec.RulePrivilegedAccount,
+	smtpsec.RuleCleartext, smtpsec.RuleTLSNotEnforced, radiussec.RuleSecretWeak, radiussec.RuleSecretReused, radiussec.RuleTransportUDP,
+	circlehttps.RuleConfigSchemeMismatch, circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive,
 	sqlsec.RuleEncryptionUnset, sqlsec.RuleEncryptionNotForced, sqlsec.RuleLoginSA,
 }
 
@@ -254,7 +259,25 @@ func weakDeployment(s *stage) error {
 		return err
 	}
 	s.add("sql:\n  - dsn_file: dsn\n    connect: %s\n", database.Addr())
-	return nil
+
+	if identity, err = s.identity("mail"); err != nil {
+		return err
+	}
+	mail, err := trap.Options{Certificate: identity}.SMTP(trap.SMTPRelaxed)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = mail.Close() })
+	unused, err := closedPort() // so that the look at the other port stays within the demo
+	if err != nil {
+		return err
+	}
+	_, port, _ = net.SplitHostPort(unused)
+	s.add("smtp:\n  - server: mail\n    security: None\n    port: 25\n    user: central\n    password_file: password\n    connect: %s\n    other_port: %s\n", mail.Addr(), port)
+	if err := s.radiusClients("udp", "testing123"); err != nil {
+		return err
+	}
+	return s.site("http")
 }
 
 // hardenedDeployment is the same installation after the guide: a full name, a certificate from
@@ -309,7 +332,36 @@ func hardenedDeployment(s *stage) error {
 	}
 	s.closers = append(s.closers, func() { _ = database.Close() })
 	s.add("sql:\n  - dsn: sqlserver://%s?database=central&encrypt=strict&TrustServerCertificate=false&tlsmin=1.2\n    connect: %s\n", sql, database.Addr())
-	return nil
+
+	const smtp = "mail.corp.internal"
+	if identity, err = s.identity(smtp); err != nil {
+		return err
+	}
+	mail, err := trap.Options{Certificate: identity}.SMTPS(trap.SMTPHonest)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = mail.Close() })
+	if _, port, err = net.SplitHostPort(shut); err != nil {
+		return err
+	}
+	s.add("smtp:\n  - url: smtps://%s\n    user: central\n    password_file: password\n    connect: %s\n    other_port: %s\n", smtp, mail.Addr(), port)
+	if err := s.radiusClients("tls", "radsec"); err != nil {
+		return err
+	}
+	return s.site("https")
+}
+
+// radiusClients writes the client list of a RADIUS server and names it in the deployment file.
+// Over TLS the secret is a fixed word, since the certificates do the work (RFC 6614 §2.3).
+func (s *stage) radiusClients(proto, secret string) error {
+	var list strings.Builder
+	for i, client := range []string{"central", "gateway"} {
+		fmt.Fprintf(&list, "client %s {\n\tipaddr = 192.0.2.%d\n\tproto = %s\n\tsecret = %s\n\trequire_message_authenticator = yes\n\tlimit_proxy_state = yes\n}\n",
+			client, i+1, proto, secret)
+	}
+	s.add("radius:\n  - clients: clients.conf\n")
+	return s.keep("clients.conf", list.String())
 }
 
 // identity is a certificate of the stage's CA for a fake server.

@@ -49,10 +49,14 @@ func commands() []command {
 		httpCommand(),
 		ldapCommand(),
 		sqlCommand(),
+		smtpCommand(),
+		radiusCommand(),
+		secretCommand(),
 		trapCommand(),
 		certCommand(),
 		nameCommand(),
 		securlCommand(),
+		circleCommand(),
 		rulesCommand(),
 	}
 }
@@ -204,7 +208,7 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 // oneLine drops the package prefix that Go errors carry, and line breaks.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "trap: ", "securl: "} {
+	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "circlehttps: ", "trap: ", "securl: "} {
 		text = strings.TrimPrefix(text, pkg)
 	}
 	return text

@@ -66,6 +66,28 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
+		{"smtp", names(trap.SMTPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseSMTPPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.SMTP(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+		{"smtps", names(trap.SMTPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseSMTPPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.SMTPS(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
 	}
 }
 

@@ -1,0 +1,66 @@
+package audit
+
+import (
+	"errors"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/smtpsec"
+	"github.com/connsec/connsec/tlscheck"
+)
+
+// SMTP is an item of the section smtp: a mail server, given as url or the way a settings page
+// has it.
+type SMTP struct {
+	URL          string `yaml:"url"`           // smtps://mail.corp.example
+	Server       string `yaml:"server"`        // host name
+	Security     string `yaml:"security"`      // None, SSL, TLS, STARTTLS, "STARTTLS if available"
+	Port         uint16 `yaml:"port"`          // with server
+	NoValidation bool   `yaml:"no_validation"` // the box for validating the certificate is not ticked
+	User         string `yaml:"user"`          // judged, never used
+	PasswordFile string `yaml:"password_file"` // judged, never used
+	Sender       string `yaml:"sender"`        // the address that mail comes from
+	OtherPort    uint16 `yaml:"other_port"`    // the port of the other kind, 587 or 465
+	MX           bool   `yaml:"mx"`            // it receives mail from the Internet for domain
+	Domain       string `yaml:"domain"`
+	Connect      string `yaml:"connect"`
+
+	Source connsec.Position `yaml:"-"`
+}
+
+func (s SMTP) check(d *Deployment, env *environment) (check, error) {
+	var password connsec.Secret
+	var err error
+	if s.PasswordFile != "" {
+		if password, err = ReadSecret(d.path(s.PasswordFile)); err != nil {
+			return check{}, err
+		}
+	}
+	var c smtpsec.Config
+	switch {
+	case s.URL != "" && s.Server != "":
+		return check{}, errors.New("give either url or server")
+	case s.URL != "":
+		if c, err = smtpsec.ParseURL(s.URL); err == nil {
+			c.AnyCertificate = c.AnyCertificate || s.NoValidation
+			if s.User != "" {
+				c.User = s.User
+			}
+			if s.PasswordFile != "" {
+				c.Password = password
+			}
+		}
+	case s.Server != "":
+		c, err = smtpsec.ParseForm(smtpsec.Form{Server: s.Server, Port: s.Port, Security: s.Security, NoValidation: s.NoValidation, User: s.User, Password: password, Sender: s.Sender})
+	default:
+		return check{}, errors.New("give url, or server and security")
+	}
+	if err != nil {
+		return check{}, err
+	}
+	c.OtherPort, c.MX, c.Connect = s.OtherPort, s.MX, s.Connect
+	if s.Domain != "" {
+		c.Domain = s.Domain
+	}
+	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
+	return check{subject: c.Validate().Target, source: s.Source, root: tlscheck.RuleHandshakeFailed, validate: c.Validate, run: c.Probe}, nil
+}

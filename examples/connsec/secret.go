@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/audit"
+	"github.com/connsec/connsec/radiussec"
+)
+
+func secretCommand() command {
+	return command{
+		name: "secret", args: "new|check", about: "make a shared secret, or judge one: check FILE, or from standard input",
+		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
+			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default)")
+			plan := fs.Bool("plan", false, "with new: how to replace the old secret, step by step")
+			var words fileList
+			fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
+			return func(_ context.Context, c *call) error {
+				switch {
+				case *purpose != "radius":
+					return usagef("secrets are made and judged for radius")
+				case len(c.args) == 1 && c.args[0] == "new":
+					fmt.Fprintln(c.out, radiussec.NewSecret().Reveal())
+					if *plan {
+						for i, step := range radiussec.RolloverPlan() {
+							fmt.Fprintf(c.out, "\n%d. %-6s %s\n", i+1, step.Where, hang(10, step.Do))
+							fmt.Fprintf(c.out, "          %s\n", hang(10, step.Why))
+						}
+					}
+					return nil
+				case len(c.args) >= 1 && len(c.args) <= 2 && c.args[0] == "check":
+					secret, name, err := readSecret(c)
+					if err != nil {
+						return err
+					}
+					inventory := radiussec.Inventory{Target: name, Context: words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
+					return c.finish([]connsec.Report{aboutSecret(inventory.Validate())})
+				}
+				return usagef("say new, or check and a file")
+			}
+		},
+	}
+}
+
+// aboutSecret keeps what is about the secret itself: a file knows nothing of clients.
+func aboutSecret(r connsec.Report) connsec.Report {
+	var kept []connsec.Finding
+	for _, f := range r.Findings {
+		switch f.Rule {
+		case radiussec.RuleSecretMissing, radiussec.RuleSecretShort, radiussec.RuleSecretWeak, radiussec.RuleSecretCharset:
+			kept = append(kept, f)
+		}
+	}
+	r.Findings = kept
+	return r
+}
+
+// readSecret never takes a secret from the arguments, where every user of the machine sees it.
+func readSecret(c *call) (secret connsec.Secret, name string, err error) {
+	if len(c.args) == 2 {
+		secret, err = audit.ReadSecret(c.args[1])
+		return secret, c.args[1], err
+	}
+	const most = 64 << 10
+	data, err := io.ReadAll(io.LimitReader(c.in, most))
+	return connsec.NewSecret(strings.TrimRight(string(data), "\r\n")), "standard input", err
+}

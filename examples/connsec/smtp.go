@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"strings"
+
+	"github.com/connsec/connsec/smtpsec"
+	"github.com/connsec/connsec/tlscheck"
+)
+
+func smtpCommand() command {
+	return command{
+		name: "smtp", args: "HOST[:PORT]|URL…", about: "look at a mail server: smtps://mail.corp.example, or a host with --starttls",
+		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
+			starttls := fs.Bool("starttls", false, "the product uses STARTTLS, port 587")
+			mx := fs.String("mx", "", "it receives mail from the Internet for `DOMAIN`: look at MTA-STS, DANE, TLS-RPT")
+			dns := fs.String("dns", "", "with --mx: ask the resolver at `ADDR[:PORT]`")
+			trusted := fs.Bool("dns-trusted", false, "that resolver validates DNSSEC, and the way to it is safe")
+			other := fs.Uint("other-port", 0, "`PORT` of the other kind (default 587, or 465)")
+			return func(ctx context.Context, c *call) error {
+				if len(c.args) == 0 {
+					return usagef("which server?")
+				}
+				roots, known, _, err := shared.trust(ctx)
+				if err != nil {
+					return err
+				}
+				var targets []target
+				for _, arg := range c.args {
+					var cfg smtpsec.Config
+					if strings.Contains(arg, "://") {
+						if cfg, err = smtpsec.ParseURL(arg); err != nil {
+							return err
+						}
+					} else if cfg.Host, cfg.Port, err = hostPort(arg); err != nil {
+						return err
+					}
+					if *starttls {
+						cfg.Mode = smtpsec.StartTLS
+					}
+					cfg.MX, cfg.OtherPort = *mx != "", uint16(min(*other, 65535))
+					if cfg.MX {
+						cfg.Domain, cfg.DNS = *mx, smtpsec.DNS{Server: *dns, Trusted: *trusted}
+					}
+					cfg.Roots, cfg.Known, cfg.AsOf, cfg.Connect = roots, known, shared.asOf.Time, shared.connect
+					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Validate, cfg.Probe})
+				}
+				return c.probe(ctx, targets)
+			}
+		},
+	}
+}
