@@ -104,6 +104,7 @@ func bindGSS(ctx context.Context, s *session, g GSSClient, service string, bindi
 func (c Config) authenticate(ctx context.Context, s *session, name string, state tls.ConnectionState) error {
 	var res ldapwire.Result
 	var err error
+	s.secret = c.Password
 	switch c.Method {
 	case Simple:
 		if c.BindDN == "" && c.Password.IsEmpty() {
@@ -165,10 +166,7 @@ func (c Config) bindAsUser(s *session, state tls.ConnectionState) (ldapwire.Resu
 // reason explains a refused bind in the server's words and, where they are a code of Active
 // Directory, in plain ones. A server that echoes the password does not get it into an error.
 func (c Config) reason(res ldapwire.Result) string {
-	diag := res.Diagnostic
-	if pw := c.Password.Reveal(); pw != "" {
-		diag = strings.ReplaceAll(diag, pw, "REDACTED")
-	}
+	diag := without(res.Diagnostic, c.Password)
 	text := oneLine(diag)
 	if text == "" {
 		text = "no reason given"

@@ -2,6 +2,7 @@ package ldapsec
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"testing"
@@ -116,4 +117,18 @@ func TestBindErrorsExplainAndKeepSecrets(t *testing.T) {
 		assert.Contains(t, bindHint(data), hint)
 	}
 	assert.Empty(t, bindHint("data 0, v4f7c"))
+}
+
+// A notice of disconnection has words of the server's too.
+func TestEndOfTheSessionKeepsSecrets(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		defer theirs.Close()
+		_, _ = ldapwire.Read(theirs, ldapwire.MaxMessage)
+		_, _ = theirs.Write(ldapwire.Answer(0, ldapwire.OpExtendedResponse, ldapwire.Result{Code: ldapwire.ResultUnavailable, Diagnostic: "bye, hunter2-long"}))
+	}()
+	c := Config{BindDN: "cn=svc", Password: secret("hunter2-long")}
+	err := c.authenticate(t.Context(), newSession(ours), "dc1.corp.example", tls.ConnectionState{})
+	require.ErrorContains(t, err, "the server ends the session: result 52 (unavailable): bye, REDACTED")
 }

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
 )
 
@@ -16,9 +18,10 @@ import (
 // exactly the bytes of each answer, so that the connection can be handed on afterwards, to
 // TLS or to another client.
 type session struct {
-	conn net.Conn
-	id   int32
-	max  int
+	conn   net.Conn
+	id     int32
+	max    int
+	secret connsec.Secret // never shown, whatever the server says
 }
 
 // maxStray bounds how many messages that answer nothing are skipped while waiting for the
@@ -50,6 +53,7 @@ func (s *session) receive(id int32) (ldapwire.Message, error) {
 		return m, err
 	case m.ID == 0:
 		if res, err := m.Result(); err == nil {
+			res.Diagnostic = without(res.Diagnostic, s.secret)
 			return m, fmt.Errorf("the server ends the session: %s", describe(res))
 		}
 		return m, errors.New("the server ends the session")
@@ -142,6 +146,14 @@ func silent(err error) bool {
 	var ne net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// without takes a secret out of a server's words, in case that it echoes what it was sent.
+func without(words string, secret connsec.Secret) string {
+	if secret.IsEmpty() {
+		return words
+	}
+	return strings.ReplaceAll(words, secret.Reveal(), "REDACTED")
 }
 
 // describe renders an answer in one line, with the server's own words bounded.
