@@ -205,9 +205,13 @@ func (l *sqlLink) request(t tdswire.Type, request []byte) bool {
 			l.done(tokenDone, doneError, 0)
 			return true
 		}
-		l.query(q, tokenDoneInProc)
-		l.reply = append(l.reply, tokenReturnStatus, 0, 0, 0, 0)
-		l.done(tokenDoneProc, 0, 0)
+		// Clients take an error from the last token.
+		var status uint16
+		if !l.query(q, tokenDoneInProc) {
+			status = doneError
+		}
+		l.reply = append(l.reply, tokenReturnStatus, byte(status), 0, 0, 0)
+		l.done(tokenDoneProc, status, 0)
 	default: // bulk load and the rest
 		l.fail(fmt.Errorf("the trap does not understand requests of type %#02x", byte(t)))
 		l.done(tokenDone, doneError, 0)
@@ -270,28 +274,29 @@ func (l *sqlLink) ask(q SQLQuery) (SQLRows, error) {
 	return l.defaultAnswer(q)
 }
 
-// query asks the responder and writes its answer.
-func (l *sqlLink) query(q SQLQuery, done byte) {
+// query asks the responder and writes its answer; false if that is an error.
+func (l *sqlLink) query(q SQLQuery, done byte) bool {
+	var more uint16
+	if done == tokenDoneInProc {
+		more = doneMore
+	}
 	rows, err := l.ask(q)
 	if err != nil {
 		l.fail(err)
-		l.done(done, doneError, 0)
-		return
+		l.done(done, doneError|more, 0)
+		return false
 	}
 	count := rows.Affected
 	if len(rows.Columns) > 0 {
 		if err := l.rows(rows); err != nil {
 			l.fail(err)
-			l.done(done, doneError, 0)
-			return
+			l.done(done, doneError|more, 0)
+			return false
 		}
 		count = int64(len(rows.Rows))
 	}
-	status := uint16(doneCount)
-	if done == tokenDoneInProc {
-		status |= doneMore
-	}
-	l.done(done, status, count)
+	l.done(done, doneCount|more, count)
+	return true
 }
 
 // defaultAnswer is in keeping with the posture.

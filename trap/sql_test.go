@@ -308,3 +308,20 @@ func TestSQLPostureNames(t *testing.T) {
 	_, err = trap.Options{}.SQL(trap.SQLConfig{Version: "x"})
 	assert.Error(t, err)
 }
+
+// An error of a statement with parameters reaches whoever only executes it.
+func TestSQLErrorOfACall(t *testing.T) {
+	s := startSQL(t, trap.Options{}, trap.SQLConfig{Posture: trap.SQLForced, Query: func(q trap.SQLQuery) (trap.SQLRows, error) {
+		if len(q.Args) > 0 {
+			return trap.SQLRows{}, &trap.SQLError{Number: 2627, Message: "there already"}
+		}
+		return trap.SQLRows{Affected: 1}, nil
+	}})
+	db := goClient(t, s, "&encrypt=true", true)
+	_, err := db.ExecContext(t.Context(), "UPDATE t SET a = @p1", 1)
+	assert.ErrorContains(t, err, "there already")
+	_, err = db.QueryContext(t.Context(), "SELECT @p1", 1)
+	assert.ErrorContains(t, err, "there already")
+	_, err = db.ExecContext(t.Context(), "UPDATE t SET a = 1")
+	assert.NoError(t, err, "the connection goes on")
+}
