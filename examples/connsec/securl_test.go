@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ type campaign struct {
 	progress        []any         // State … CopyTable; nil: no table
 	before          *campaign     // to roll back to
 	backup          string
+	disturb         func(text string) // another session, or a user, before each statement
 	statementsWrite int
 }
 
@@ -33,6 +36,9 @@ func newCampaign() *campaign {
 func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.disturb != nil {
+		c.disturb(q.Text)
+	}
 	arg := func(i int) any { return q.Args[i-1].Value }
 	table := func(rows ...[]any) (trap.SQLRows, error) {
 		out := trap.SQLRows{Columns: make([]string, 9), Rows: rows}
@@ -172,22 +178,37 @@ func TestHashFollowsTheCodePage(t *testing.T) {
 	}
 }
 
-// What a run leaves in the table, and that a dry run and a script leave nothing.
-func TestMigrateCommand(t *testing.T) {
+// migrateIn returns the command for the table of a campaign.
+func migrateIn(t *testing.T) (*campaign, func(ctx context.Context, more ...string) (int, string, string)) {
+	t.Helper()
 	server, table, err := startCampaign()
 	require.NoError(t, err)
-	defer server.Close()
+	t.Cleanup(func() { _ = server.Close() })
 	dir := t.TempDir()
-	dsn, ca := dir+"/dsn", dir+"/ca.pem"
+	dsn, ca := filepath.Join(dir, "dsn"), filepath.Join(dir, "ca.pem")
 	require.NoError(t, writeNew(dsn, []byte("sqlserver://app:pw@sql01.corp.internal?database=Campaign&encrypt=true"), 0o600))
 	require.NoError(t, writeNew(ca, server.CA(), 0o600))
-	migrate := func(more ...string) (int, string, string) {
-		return run(t, append([]string{"securl", "migrate", "--dsn-file", dsn, "--ca", ca, "--connect", server.Addr(),
-			"--table", "Recipients", "--column", "Password", "--key", "Id"}, more...)...)
+	return table, func(ctx context.Context, more ...string) (int, string, string) {
+		var out, err strings.Builder
+		code := Run(ctx, append([]string{"securl", "migrate", "--dsn-file", dsn, "--ca", ca, "--connect", server.Addr(),
+			"--table", "Recipients", "--column", "Password", "--key", "Id"}, more...), strings.NewReader(""), &out, &err)
+		for _, secret := range []string{"secret\n", "hunter2", "tr\xe8s", "très"} {
+			assert.NotContains(t, out.String()+err.String(), secret)
+		}
+		return code, out.String(), err.String()
 	}
+}
+
+// hashedCampaign is the table afterwards. Computed with openssl: printf secret | openssl md5
+// -binary | base64
+var hashedCampaign = map[int64]any{1: []byte("Xr4ilOzQ4PCOq3aQ0qbuaQ=="), 2: []byte("OeWvWYTjNpe2AjUMz3mwag=="), 3: nil, 4: []byte("KrljkMfb40Od500MmwsXZw==")}
+
+// What a run leaves in the table, and that a dry run and a script leave nothing.
+func TestMigrateCommand(t *testing.T) {
+	table, migrate := migrateIn(t)
 	untouched := newCampaign().rows
 	for _, flags := range [][]string{{"--dry-run"}, {"--script", "--copy-table", "Spare"}, {"--script"}, {}} {
-		code, _, errOut := migrate(flags...)
+		code, _, errOut := migrate(t.Context(), flags...)
 		if len(flags) == 0 || len(flags) == 1 && flags[0] == "--script" {
 			assert.Equal(t, exitUsage, code)
 			assert.Contains(t, errOut, "--backup-taken")
@@ -197,16 +218,64 @@ func TestMigrateCommand(t *testing.T) {
 		assert.Equal(t, untouched, table.rows)
 		assert.Zero(t, table.statementsWrite)
 	}
-	code, out, errOut := migrate("--copy-table", "Spare", "--batch", "2", "--backup-taken", "full backup of 2 March")
+	code, out, errOut := migrate(t.Context(), "--copy-table", "Spare", "--batch", "2", "--backup-taken", "full backup of 2 March")
 	require.Equal(t, exitClean, code, out+errOut)
 	assert.Equal(t, "full backup of 2 March", table.backup)
 	assert.Equal(t, untouched, table.copied)
-	// Computed with openssl: printf secret | openssl md5 -binary | base64
-	assert.Equal(t, map[int64]any{1: []byte("Xr4ilOzQ4PCOq3aQ0qbuaQ=="), 2: []byte("OeWvWYTjNpe2AjUMz3mwag=="), 3: nil, 4: []byte("KrljkMfb40Od500MmwsXZw==")}, table.rows)
-	for _, secret := range []string{"secret\n", "hunter2", "tr\xe8s", "très"} {
-		assert.NotContains(t, out+errOut, secret)
-	}
+	assert.Equal(t, hashedCampaign, table.rows)
 	for line := range strings.Lines(out) {
 		assert.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, line)
 	}
+}
+
+// Interrupted, the command says how far it came, and the same command continues.
+func TestMigrateInterrupted(t *testing.T) {
+	table, migrate := migrateIn(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	table.disturb = func(text string) {
+		if strings.HasPrefix(text, "UPDATE t SET") && table.progress[1].(int64) > 0 { // in the second batch
+			interrupt()
+		}
+	}
+	code, out, errOut := migrate(ctx, "--batch", "1", "--backup-taken", "full backup of 2 March")
+	assert.Equal(t, exitUnknown, code, out)
+	assert.Equal(t, "connsec securl migrate: interrupted\n", errOut)
+	assert.Contains(t, out, "stopped; everything up to here stays, and the same command continues: 1 rows")
+	assert.Equal(t, hashedCampaign[1], table.rows[1])
+	assert.Equal(t, newCampaign().rows[4], table.rows[4])
+
+	table.disturb = nil
+	code, out, errOut = migrate(t.Context(), "--batch", "1", "--backup-taken", "full backup of 2 March")
+	assert.Equal(t, exitClean, code, errOut)
+	assert.Contains(t, out, "an earlier run was interrupted after 1 rows and will be continued")
+	assert.Contains(t, out, "continued an earlier run, and migrated: 3 rows, 2 hashed, 1 NULL")
+	assert.Equal(t, hashedCampaign, table.rows)
+}
+
+// A row that does not hold the hash of its copy is a finding, with its key.
+func TestMigrateShowsChangedRows(t *testing.T) {
+	table, migrate := migrateIn(t)
+	table.disturb = func(text string) {
+		if strings.Contains(text, "[Spare] AS c") {
+			table.rows[4] = []byte("Xr4ilOzQ4PCOq3aQ0qbuaQ==")
+		}
+	}
+	code, out, errOut := migrate(t.Context(), "--copy-table", "Spare")
+	assert.Equal(t, exitFindings, code, errOut)
+	assert.Contains(t, out, "1 rows hold something else than the hash of their copy: look at them before the\ncopy is dropped\n  4\n")
+}
+
+// A server that fails in the middle is no mistake in the command line.
+func TestMigrateSaysThatTheServerFailed(t *testing.T) {
+	table, migrate := migrateIn(t)
+	table.disturb = func(text string) {
+		if strings.HasPrefix(text, "UPDATE t SET") {
+			table.rows[1] = []byte("changed") // the model answers this with an error
+		}
+	}
+	code, out, errOut := migrate(t.Context(), "--backup-taken", "full backup of 2 March")
+	assert.Equal(t, exitUnknown, code, out)
+	assert.Contains(t, errOut, "connsec securl migrate: writing hashes: ")
+	assert.Equal(t, 1, strings.Count(errOut, "\n"))
 }
