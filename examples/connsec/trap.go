@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/report"
 	"github.com/connsec/connsec/trap"
 )
@@ -19,7 +21,6 @@ import (
 // running is a trap of any protocol.
 type running interface {
 	Addr() string
-	CA() []byte
 	Await(context.Context, int) error
 	Close() error
 }
@@ -28,12 +29,18 @@ type running interface {
 type snare struct {
 	protocol string
 	postures func() []string
-	start    func(o trap.Options, posture string) (running, func() []any, error)
+	start    func(o options, posture string) (running, func() []any, error)
+}
+
+// options are those of all traps, and what RADIUS needs besides.
+type options struct {
+	trap.Options
+	secret connsec.Secret
 }
 
 func snares() []snare {
 	return []snare{
-		{"https", names(trap.HTTPSPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+		{"https", names(trap.HTTPSPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseHTTPSPosture(posture)
 			if err != nil {
 				return nil, nil, err
@@ -44,7 +51,7 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
-		{"ldap", names(trap.LDAPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+		{"ldap", names(trap.LDAPPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseLDAPPosture(posture)
 			if err != nil {
 				return nil, nil, err
@@ -55,7 +62,7 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
-		{"sql", names(trap.SQLPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+		{"sql", names(trap.SQLPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseSQLPosture(posture)
 			if err != nil {
 				return nil, nil, err
@@ -66,7 +73,7 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
-		{"smtp", names(trap.SMTPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+		{"smtp", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseSMTPPosture(posture)
 			if err != nil {
 				return nil, nil, err
@@ -77,7 +84,32 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
-		{"smtps", names(trap.SMTPPostures), func(o trap.Options, posture string) (running, func() []any, error) {
+		{"radius", names(trap.RADIUSPostures), func(o options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseRADIUSPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			if o.secret.IsEmpty() {
+				return nil, nil, usagef("a RADIUS trap shares a secret with its clients: give --secret-file")
+			}
+			s, err := o.RADIUS(p, o.secret)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+		{"radsec", names(trap.RadSecPostures), func(o options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseRadSecPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.RadSec(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
+		{"smtps", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseSMTPPosture(posture)
 			if err != nil {
 				return nil, nil, err
@@ -123,6 +155,7 @@ func trapCommand() command {
 			posture := fs.String("posture", "", "how to behave: `NAME`, or list")
 			listen := fs.String("listen", "127.0.0.1:0", "listen on `ADDR:PORT`")
 			count := fs.Int("count", 0, "end after `N` connections (default: when interrupted)")
+			secretFile := fs.String("secret-file", "", "for radius: `FILE` with the secret that its clients share with it")
 			caOut := fs.String("ca-out", "", "write the trap's own CA to `FILE`, for the client to trust")
 			var hosts fileList
 			fs.Var(&hosts, "name", "`HOST` that the certificate is for; repeatable")
@@ -142,13 +175,24 @@ func trapCommand() command {
 				if *posture == "" {
 					return usagef("which --posture? one of %s", strings.Join(s.postures(), ", "))
 				}
-				t, observed, err := s.start(trap.Options{Listen: *listen, Names: hosts}, *posture)
+				o := options{Options: trap.Options{Listen: *listen, Names: hosts}}
+				if *secretFile != "" {
+					var err error
+					if o.secret, err = audit.ReadSecret(*secretFile); err != nil {
+						return err
+					}
+				}
+				t, observed, err := s.start(o, *posture)
 				if err != nil {
 					return err
 				}
 				defer t.Close()
 				if *caOut != "" {
-					if err := os.WriteFile(*caOut, t.CA(), 0o644); err != nil { // #nosec G306 -- a public certificate
+					over, ok := t.(interface{ CA() []byte })
+					if !ok {
+						return usagef("a trap for %s has no certificate", s.protocol)
+					}
+					if err := os.WriteFile(*caOut, over.CA(), 0o644); err != nil { // #nosec G306 -- a public certificate
 						return err
 					}
 				}
@@ -158,6 +202,9 @@ func trapCommand() command {
 		},
 	}
 }
+
+// retransmission is when RADIUS clients ask again (RFC 5080 §2.2.1 proposes 2 s).
+const retransmission = 5 * time.Second
 
 // watch reports each connection when it has ended, and fails if a client fell into the trap.
 func (c *call) watch(ctx context.Context, t running, observed func() []any, posture string, count int) error {
@@ -169,9 +216,16 @@ func (c *call) watch(ctx context.Context, t running, observed func() []any, post
 			}
 			return err
 		}
+		if _, datagrams := t.(*trap.RADIUS); datagrams {
+			// A client that asks again has refused the answer; give it the time to.
+			select {
+			case <-time.After(retransmission):
+			case <-ctx.Done():
+			}
+		}
 		all := observed()
 		for i, r := range all {
-			if told[i] || reflect.ValueOf(r).FieldByName("Lasted").Interface().(time.Duration) == 0 {
+			if lasted := reflect.ValueOf(r).FieldByName("Lasted"); told[i] || lasted.IsValid() && lasted.IsZero() {
 				continue
 			}
 			told[i] = true
@@ -262,11 +316,18 @@ func fellFor(r any, posture string) []string {
 	if h, ok := v.FieldByName("TLS").Interface().(*trap.Handshake); ok && h != nil && h.Trust == trap.Trusted && slices.Contains(impostures, posture) {
 		out = append(out, "it trusted the server ("+posture+") and sent data")
 	}
+	if f := v.FieldByName("Trust"); f.IsValid() && f.Interface() == trap.Trusted && posture != "honest" {
+		out = append(out, "it believed the answer ("+posture+")")
+	}
+	if f := v.FieldByName("MessageAuthenticator"); f.IsValid() && !f.Bool() && v.FieldByName("Code").Int() == 1 {
+		out = append(out, "its request carries no Message-Authenticator")
+	}
 	for _, f := range []struct{ field, text string }{
 		{"PasswordInClear", "it sent a password in clear"},
 		{"LoginInClear", "it logged in without TLS"},
 		{"BindInClear", "it asked to be authenticated without TLS"},
-		{"MailInClear", "it sent mail in clear"},
+		{"MessageInClear", "it sent mail in clear"},
+		{"TookInjected", "it acted on what was said outside of TLS"},
 	} {
 		if flag(f.field) {
 			out = append(out, f.text)
