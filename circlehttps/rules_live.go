@@ -211,7 +211,7 @@ func judgeAPI(o Observation) connsec.Verdict {
 	switch s := a.Status; {
 	case a.URL == "":
 		return connsec.Skipped("no address of the XMPL server could be read from the served xmpcfg.js")
-	case a.Unresolved, a.Problem.Kind == tlscheck.Timeout, a.Problem.Kind == tlscheck.Unreachable:
+	case a.Unresolved, a.Problem.Kind == tlscheck.Timeout, a.Problem.Kind == tlscheck.Unreachable, a.Problem.Kind == tlscheck.NoRoute:
 		return connsec.Unknown("%s could not be reached from here: %s", a.URL, a.Problem.Text)
 	case a.Problem.Kind != "":
 		return connsec.Failed("%s: %s", a.URL, a.Problem.Text)

@@ -108,6 +108,9 @@ func judgeHandshake(a AddressObservation) connsec.Verdict {
 		return connsec.Passed("%s with %s", tls.VersionName(a.Handshake.Version), tlswire.SuiteName(a.Handshake.Suite))
 	case a.Handshake != nil && a.Handshake.WantsClient:
 		return connsec.Passed("the server asks for a client certificate and refuses to go on without")
+	case strings.Contains(p.Text, "failed to parse certificate"):
+		// crypto/tls knows neither every curve nor every mistake that other clients pardon.
+		return connsec.Unknown("the server presents a certificate that cannot be read here: %s", p.Text).With("problem", p.Kind)
 	case p.Kind == Timeout:
 		return connsec.Unknown("the port is open, but the server does not answer the handshake in time").With("problem", p.Kind)
 	case p.proves():
@@ -183,9 +186,9 @@ var RuleCipherWeak = &connsec.Rule{
 }
 
 func judgeCipherWeak(a AddressObservation) connsec.Verdict {
-	accepted := a.WeakSuites.Accepted
+	accepted := slices.Concat(a.WeakSuites.Accepted, a.LegacyVersions.Accepted)
 	if a.Handshake != nil && a.Handshake.Version <= tls.VersionTLS12 {
-		accepted = append(slices.Clone(accepted), Selection{a.Handshake.Version, a.Handshake.Suite})
+		accepted = append(accepted, Selection{a.Handshake.Version, a.Handshake.Suite})
 	}
 	worst, names := 0, []string(nil)
 	var text string

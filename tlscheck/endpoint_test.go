@@ -1,6 +1,7 @@
 package tlscheck_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -132,6 +134,99 @@ func TestEndpointThatDoesNotSpeakTLS(t *testing.T) {
 			ruletest.Expect(t, r, connsec.NotApplicable, tlscheck.RuleUntrusted, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak, tlscheck.RuleGroupClassical)
 		})
 	}
+}
+
+// TestServerThatLimitsConnections: being turned away is no answer to an offer.
+func TestServerThatLimitsConnections(t *testing.T) {
+	ca := testca.MustNew(t)
+	cert := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()
+	weak := &tls.Config{MinVersion: tls.VersionTLS10, Certificates: []tls.Certificate{cert}}
+	strict := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+	handshake := func(c net.Conn, cfg *tls.Config) {
+		tc := tls.Server(c, cfg)
+		if tc.Handshake() == nil {
+			_, _ = tc.Read(make([]byte, 1))
+		}
+	}
+	t.Run("to one at a time", func(t *testing.T) {
+		busy := make(chan struct{}, 1)
+		r, err := endpoint(ca, serve(t, func(c net.Conn) {
+			defer c.Close()
+			select {
+			case busy <- struct{}{}:
+				handshake(c, weak)
+				<-busy
+			default:
+			}
+		})).Probe(t.Context())
+		require.NoError(t, err)
+		for _, rule := range []*connsec.Rule{tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak} {
+			assert.NotEqual(t, connsec.Pass, r.Of(rule)[0].Outcome, rule.ID)
+		}
+	})
+	t.Run("to a few a minute", func(t *testing.T) {
+		few := make(chan struct{}, 1)
+		r, err := endpoint(ca, serve(t, func(c net.Conn) {
+			defer c.Close()
+			select {
+			case few <- struct{}{}:
+				handshake(c, weak)
+			default:
+			}
+		})).Probe(t.Context())
+		require.NoError(t, err)
+		ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
+	})
+	t.Run("not at all, but refuses without an alert", func(t *testing.T) {
+		r, err := endpoint(ca, serve(t, func(c net.Conn) {
+			defer c.Close()
+			handshake(silent{c}, strict)
+		})).Probe(t.Context())
+		require.NoError(t, err)
+		ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
+	})
+}
+
+// silent keeps alerts in clear back.
+type silent struct{ net.Conn }
+
+func (s silent) Write(b []byte) (int, error) {
+	if len(b) > 0 && b[0] == 21 {
+		return len(b), nil
+	}
+	return s.Conn.Write(b)
+}
+
+// TestWeakSuiteInALegacyVersionOnly: a server may keep TLS 1.2 clean and still take CBC below.
+func TestWeakSuiteInALegacyVersionOnly(t *testing.T) {
+	ca := testca.MustNew(t)
+	cert := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()
+	legacy := &tls.Config{MinVersion: tls.VersionTLS10, Certificates: []tls.Certificate{cert}}
+	legacy.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(h.SupportedVersions, tls.VersionTLS12) {
+			return &tls.Config{Certificates: legacy.Certificates, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, nil
+		}
+		return nil, nil
+	}
+	r, err := endpoint(ca, serveTLS(t, legacy)).Probe(t.Context())
+	require.NoError(t, err)
+	ruletest.ExpectFailed(t, r, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
+}
+
+// TestCertificateThatCannotBeRead: other clients may well complete this handshake.
+func TestCertificateThatCannotBeRead(t *testing.T) {
+	cert := testca.MustNew(t).MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	require.NoError(t, err)
+	der := bytes.Clone(cert.Certificate[0])
+	serial := leaf.SerialNumber.Bytes()
+	der[bytes.Index(der, serial)] |= 0x80 // negative, as some private CAs make them; crypto/x509 refuses it
+	cert.Certificate[0], cert.Leaf = der, nil
+	_, err = x509.ParseCertificate(der)
+	require.Error(t, err)
+	r, err := endpoint(testca.MustNew(t), serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}})).Probe(t.Context())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleHandshakeFailed)
 }
 
 func TestWhatCouldNotBeSeenIsInconclusive(t *testing.T) {

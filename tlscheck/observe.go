@@ -68,6 +68,8 @@ type Offers struct {
 	Problem Problem `json:"problem,omitzero"`
 	// Done is true when the server refused what was left to offer.
 	Done bool `json:"done,omitempty"`
+
+	closed bool // an offer was answered by closing the connection
 }
 
 // Selection is what the server chose from an offer.
@@ -82,7 +84,8 @@ type ProblemKind string
 // The kinds of problem.
 const (
 	Refused     ProblemKind = "refused"     // the host answered that nothing listens
-	Unreachable ProblemKind = "unreachable" // the network says there is no way
+	Unreachable ProblemKind = "unreachable" // the network says there is no way to the host
+	NoRoute     ProblemKind = "no-route"    // this machine has no way to the network; says nothing about the host
 	Timeout     ProblemKind = "timeout"     // no answer in time; a filter looks like this
 	Closed      ProblemKind = "closed"      // the peer closed or reset the connection
 	NotTLS      ProblemKind = "not-tls"     // the peer answered in another protocol
@@ -128,7 +131,9 @@ func ProblemOf(err error) Problem {
 		return Problem{Alert, "the server answers with the alert: " + text}
 	case errors.Is(err, syscall.ECONNREFUSED), says("refused"):
 		return Problem{Refused, "connection refused"}
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), says("unreachable"):
+	case errors.Is(err, syscall.ENETUNREACH), says("unreachable network"):
+		return Problem{NoRoute, "this machine has no route to the address"}
+	case errors.Is(err, syscall.EHOSTUNREACH), says("unreachable"):
 		return Problem{Unreachable, "no route to the host"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		says("forcibly closed"):
@@ -157,8 +162,9 @@ const (
 // address that refuses the connection is a fact like another.
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
-// are never completed: five at a strict server, nine at the weakest. Nothing is sent inside TLS. The server may log
-// failed handshakes.
+// are never completed: five at a strict server, nine at the weakest. A server that closes the
+// connection instead of answering an offer gets it once more, and then one that it takes.
+// Nothing is sent inside TLS. The server may log failed handshakes.
 func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 	started := e.now()
 	addrs, err := e.Addresses(ctx)
@@ -195,14 +201,59 @@ func (e Endpoint) observeAddress(ctx context.Context, addr netip.AddrPort) Addre
 		return a
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { a.LegacyVersions = e.offerLegacyVersions(ctx, addr) })
-	wg.Go(func() { a.WeakSuites = e.offerWeakSuites(ctx, addr) })
+	wg.Go(func() { a.LegacyVersions = e.offerLegacyVersions(ctx, addr, sideBySide) })
+	wg.Go(func() { a.WeakSuites = e.offerWeakSuites(ctx, addr, sideBySide) })
 	e.handshake(ctx, conn, &a)
 	wg.Wait()
 	if a.Handshake != nil {
 		a.Handshake.Connect = connect
+		e.confirm(ctx, addr, &a)
 	}
 	return a
+}
+
+// confirm repeats, one at a time, the offers that the server answered by closing the
+// connection. Some servers refuse an offer so, Windows among them; but one that limits
+// connections turns the look away before it has read any offer. So the refusal counts only if
+// the server afterwards still takes an offer that it took before.
+func (e Endpoint) confirm(ctx context.Context, addr netip.AddrPort, a *AddressObservation) {
+	if !a.LegacyVersions.closed && !a.WeakSuites.closed {
+		return
+	}
+	if a.LegacyVersions.closed {
+		a.LegacyVersions = e.offerLegacyVersions(ctx, addr, oneAtATime)
+	}
+	if a.WeakSuites.closed {
+		a.WeakSuites = e.offerWeakSuites(ctx, addr, oneAtATime)
+	}
+	if !a.LegacyVersions.closed && !a.WeakSuites.closed {
+		return
+	}
+	if _, p := e.hello(ctx, addr, tlswire.Hello{MaxVersion: a.Handshake.Version, Suites: []uint16{a.Handshake.Suite}}); p != (Problem{}) {
+		doubt := Problem{Other, "the server closes the connection, but also on an offer that it took before: it may limit connections"}
+		for _, o := range []*Offers{&a.LegacyVersions, &a.WeakSuites} {
+			if o.closed {
+				o.Done, o.Problem = false, doubt
+			}
+		}
+	}
+}
+
+// pace says how looks that do not depend on each other are made.
+type pace func(looks ...func())
+
+func sideBySide(looks ...func()) {
+	var wg sync.WaitGroup
+	for _, look := range looks {
+		wg.Go(look)
+	}
+	wg.Wait()
+}
+
+func oneAtATime(looks ...func()) {
+	for _, look := range looks {
+		look()
+	}
 }
 
 // handshake makes one full handshake with the widest offer that crypto/tls can make, and
@@ -305,17 +356,18 @@ func everySuite() []uint16 {
 
 // offerLegacyVersions offers TLS 1.1, TLS 1.0 and SSL 3.0, each as the highest version of an
 // offer of its own: a server that has only the lower one may refuse the higher.
-func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort) Offers {
+func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort, at pace) Offers {
 	versions := []uint16{tls.VersionTLS11, tls.VersionTLS10, tlswire.VersionSSL30}
 	flights, problems := make([]tlswire.Flight, len(versions)), make([]Problem, len(versions))
-	var wg sync.WaitGroup
+	looks := make([]func(), len(versions))
 	for i, v := range versions {
-		wg.Go(func() { flights[i], problems[i] = e.hello(ctx, addr, tlswire.Hello{MaxVersion: v}) })
+		looks[i] = func() { flights[i], problems[i] = e.hello(ctx, addr, tlswire.Hello{MaxVersion: v}) }
 	}
-	wg.Wait()
+	at(looks...)
 	var o Offers
 	settled := 0
 	for i, v := range versions {
+		o.closed = o.closed || problems[i].Kind == Closed
 		switch p, s := problems[i], (Selection{flights[i].Version, flights[i].Suite}); {
 		case p.proves():
 			settled++
@@ -336,18 +388,18 @@ func (e Endpoint) offerLegacyVersions(ctx context.Context, addr netip.AddrPort) 
 // offerWeakSuites offers all TLS 1.2 suites below the intermediate profile, in portions side
 // by side. When the server takes one, only the worse ones of its portion are offered again:
 // what it accepts besides does not change the verdict.
-func (e Endpoint) offerWeakSuites(ctx context.Context, addr netip.AddrPort) Offers {
+func (e Endpoint) offerWeakSuites(ctx context.Context, addr netip.AddrPort, at pace) Offers {
 	portions := slices.Collect(slices.Chunk(weakSuites(), suitesAtOneTime))
 	parts := make([]Offers, len(portions))
-	var wg sync.WaitGroup
+	looks := make([]func(), len(portions))
 	for i, portion := range portions {
-		wg.Go(func() { parts[i] = e.offerSuites(ctx, addr, portion) })
+		looks[i] = func() { parts[i] = e.offerSuites(ctx, addr, portion) }
 	}
-	wg.Wait()
+	at(looks...)
 	all := Offers{Done: true}
 	for _, part := range parts {
 		all.Accepted = append(all.Accepted, part.Accepted...)
-		all.Done = all.Done && part.Done
+		all.Done, all.closed = all.Done && part.Done, all.closed || part.closed
 		all.Problem = cmp.Or(all.Problem, part.Problem)
 	}
 	return all
@@ -376,7 +428,7 @@ func (e Endpoint) offerSuites(ctx context.Context, addr netip.AddrPort, suites [
 // settle ends an offer that was not accepted: refused by the peer, or unknown.
 func (o *Offers) settle(p Problem) {
 	if p.proves() {
-		o.Done = true
+		o.Done, o.closed = true, p.Kind == Closed
 	} else {
 		o.Problem = p
 	}
