@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,7 @@ type HTTPAnswer struct {
 	Challenges   []string `json:"challenges,omitempty"`    // schemes of WWW-Authenticate
 	PasswordForm bool     `json:"password_form,omitempty"` // the page asks for a password
 	HasContent   bool     `json:"has_content,omitempty"`   // a body came
+	MentionsTLS  bool     `json:"mentions_tls,omitempty"`  // the body speaks of HTTPS, TLS or SSL
 	HSTS         []string `json:"hsts,omitempty"`          // Strict-Transport-Security, one entry per header
 }
 
@@ -179,6 +181,7 @@ func answerOf(resp *http.Response) *HTTPAnswer {
 	a.HasContent = len(body) > 0
 	lower := bytes.ToLower(body)
 	a.PasswordForm = bytes.Contains(lower, []byte(`type="password"`)) || bytes.Contains(lower, []byte(`type='password'`)) || bytes.Contains(lower, []byte("type=password"))
+	a.MentionsTLS = slices.ContainsFunc([]string{"https", "tls", "ssl"}, func(word string) bool { return bytes.Contains(lower, []byte(word)) })
 	return a
 }
 
@@ -292,9 +295,10 @@ func parseHSTS(value string) (maxAge int64, err error) {
 			if q := len(arg); q >= 2 && arg[0] == '"' && arg[q-1] == '"' {
 				arg = arg[1 : q-1]
 			}
-			if maxAge, err = strconv.ParseInt(arg, 10, 64); err != nil || maxAge < 0 {
+			if arg == "" || strings.Trim(arg, "0123456789") != "" { // 1*DIGIT, so no sign
 				return 0, errors.New("max-age is not a number of seconds")
 			}
+			maxAge, _ = strconv.ParseInt(arg, 10, 64) // of a greater number, the greatest that there is
 		}
 	}
 	if maxAge < 0 {

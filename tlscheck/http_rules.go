@@ -141,13 +141,14 @@ func judgeCleartextOnTLSPort(a HTTPSAddress) connsec.Verdict {
 		return connsec.Unknown("%s", p.Text)
 	}
 	switch s := a.Clear.Status; {
-	case s == http.StatusBadRequest, s == http.StatusUpgradeRequired, s == 497: // 497 is nginx's own
+	case s == http.StatusUpgradeRequired, s == 497, // 497 is nginx's own
+		s == http.StatusBadRequest && a.Clear.MentionsTLS:
 		return connsec.Passed("plain HTTP is answered with the error %d", s)
 	case s/100 == 3 && strings.HasPrefix(a.Clear.Redirect, "https://"):
 		return connsec.Failed("plain HTTP is answered with a redirect to HTTPS").As(connsec.Low).With("status", s)
 	case s/100 == 2 || s/100 == 3 || s == http.StatusUnauthorized || a.Clear.SetsCookie:
 		return connsec.Failed("plain HTTP is served").With("status", s)
-	default:
+	default: // 400 is also what servers of plain HTTP say to a Host header that they do not like
 		return connsec.Unknown("plain HTTP is answered with %d; other paths may be served", s).With("status", s)
 	}
 }

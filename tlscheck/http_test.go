@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +100,8 @@ func TestPlainHTTPPortThatIsShut(t *testing.T) {
 		{"open, closes without answer", serve(t, func(c net.Conn) { _ = c.Close() }).String(), "gives no answer in HTTP", nil, connsec.Pass},
 		{"another protocol", serve(t, func(c net.Conn) { fmt.Fprint(c, "220 mail ESMTP\r\n") }).String(), "something else than HTTP", nil, connsec.NotApplicable},
 		{"gave up too early to tell", "192.0.2.1", "no answer within", silentDialer{}, connsec.Inconclusive},
+		{"this machine has no route", "2001:db8::1", "no route", failingDialer{syscall.ENETUNREACH}, connsec.Inconclusive},
+		{"a firewall says no", "192.0.2.1", "filtered", failingDialer{syscall.EHOSTUNREACH}, connsec.Pass},
 		{"open and silent", serve(t, func(net.Conn) {}).String(), "does not answer in time", nil, connsec.Inconclusive},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,6 +133,13 @@ func (silentDialer) DialContext(ctx context.Context, _, _ string) (net.Conn, err
 	return nil, ctx.Err()
 }
 
+// failingDialer is a network that answers every attempt with the same error.
+type failingDialer struct{ syscall.Errno }
+
+func (d failingDialer) DialContext(_ context.Context, network, _ string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", d.Errno)}
+}
+
 func serveHTTPS(tb testing.TB, ca *testca.CA, h http.HandlerFunc) netip.AddrPort {
 	s := httptest.NewUnstartedServer(h)
 	cfg, err := tlscheck.ServerConfig(tlscheck.Modern, ca.MustIssue(tb, testca.Leaf{Names: []string{host}}).TLS())
@@ -150,6 +161,8 @@ func TestHSTS(t *testing.T) {
 		"max-age=0":                        {connsec.Fail, connsec.NotApplicable},
 		"includeSubDomains":                {connsec.Fail, connsec.NotApplicable},
 		"max-age=x":                        {connsec.Fail, connsec.NotApplicable},
+		"max-age=+63072000":                {connsec.Fail, connsec.NotApplicable},
+		"max-age=99999999999999999999":     {connsec.Pass, connsec.Pass},
 		"max-age=1; max-age=63072000":      {connsec.Fail, connsec.NotApplicable},
 	} {
 		t.Run(value, func(t *testing.T) {
@@ -207,7 +220,9 @@ func TestCleartextOnTLSPort(t *testing.T) {
 	}{
 		"content":  {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", connsec.Fail, connsec.High},
 		"redirect": {"HTTP/1.1 301 Moved\r\nLocation: https://central.corp.internal/\r\nContent-Length: 0\r\n\r\n", connsec.Fail, connsec.Low},
-		"error":    {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", connsec.Pass, 0},
+		"error":    {"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nUse HTTPS", connsec.Pass, 0},
+		// What IIS and others say in clear to a Host header without a site.
+		"bad host": {"HTTP/1.1 400 Bad Request\r\nContent-Length: 16\r\n\r\nInvalid Hostname", connsec.Inconclusive, 0},
 		"closed":   {"", connsec.Pass, 0},
 		"other":    {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", connsec.Inconclusive, 0},
 	} {
