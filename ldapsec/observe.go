@@ -328,6 +328,13 @@ func (l *look) openSecure(ctx context.Context) {
 		l.Unverified = oneLine(err.Error())
 	}
 	l.secure = newSession(conn)
+	if len(l.c.ClientCertificates) > 0 {
+		// Active Directory takes a client certificate for a bind (MS-ADTS 5.1.1.2). The
+		// questions are those of nobody; a refused bind makes nobody too (RFC 4511, 4.2.1).
+		within(ctx, l.secure, func() {
+			_, _ = l.secure.bind(func(id int32) []byte { return ldapwire.Bind(id, "", ldapwire.AuthSimple, nil) })
+		})
+	}
 	l.secureRoot = l.askRootDSE(ctx, &l.secure, wayLDAPS)
 }
 
