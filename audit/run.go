@@ -192,14 +192,19 @@ func (c check) report(ctx context.Context) connsec.Report {
 	return r
 }
 
+// packages whose names stand in front of their errors.
+var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "securl", "circlehttps"}
+
 // oneLine is an error as the detail of a finding: without the package's name in front.
 func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	if pkg, rest, ok := strings.Cut(text, ": "); ok && !strings.ContainsAny(pkg, " ./:") {
-		text = rest
-	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		text = "no answer within the time allowed"
+		return "no answer within the time allowed"
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	for _, name := range packages {
+		if rest, ok := strings.CutPrefix(text, name+": "); ok {
+			return rest
+		}
 	}
 	return text
 }

@@ -313,7 +313,7 @@ func fellFor(r any, posture string) []string {
 		f := v.FieldByName(name)
 		return f.IsValid() && f.Kind() == reflect.Bool && f.Bool()
 	}
-	if h, ok := v.FieldByName("TLS").Interface().(*trap.Handshake); ok && h != nil && h.Trust == trap.Trusted && slices.Contains(impostures, posture) {
+	if f := v.FieldByName("TLS"); f.IsValid() && !f.IsNil() && slices.Contains(impostures, posture) && f.Interface().(*trap.Handshake).Trust == trap.Trusted {
 		out = append(out, "it trusted the server ("+posture+") and sent data")
 	}
 	if f := v.FieldByName("Trust"); f.IsValid() && f.Interface() == trap.Trusted && posture != "honest" {
