@@ -147,9 +147,12 @@ func TestVerdictsOnTLSPorts(t *testing.T) {
 		seen tlscheck.AddressObservation
 		want connsec.Outcome
 	}{
-		"handshake":    {tlscheck.AddressObservation{Handshake: &tlscheck.Handshake{}}, connsec.Pass},
-		"alert":        {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Alert, Text: "x"}}, connsec.Pass},
-		"dropped":      {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Closed, Text: "x"}}, connsec.Fail},
+		"handshake": {tlscheck.AddressObservation{Handshake: &tlscheck.Handshake{}}, connsec.Pass},
+		"alert":     {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Alert, Text: "x"}}, connsec.Pass},
+		"dropped":   {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Closed, Text: "x"}}, connsec.Fail},
+		"only what nobody offers": {tlscheck.AddressObservation{
+			HandshakeProblem: tlscheck.Problem{Kind: tlscheck.Closed, Text: "x"}, WeakSuites: tlscheck.Offers{Accepted: []tlscheck.Selection{{Version: 0x0303, Suite: 0x0039}}},
+		}, connsec.Pass},
 		"plain LDAP":   {tlscheck.AddressObservation{HandshakeProblem: tlscheck.Problem{Kind: tlscheck.NotTLS, Text: "x"}}, connsec.Fail},
 		"closed":       {tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Refused}}, connsec.Fail},
 		"filtered":     {tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Timeout, Text: "x"}}, connsec.Inconclusive},

@@ -117,7 +117,8 @@ func judgeTLSUnavailable(t TLSLook) connsec.Verdict {
 			fail = where + ": " + a.Unreachable.Text
 		case a.Unreachable.Kind != "":
 			unsure = where + ": " + a.Unreachable.Text
-		case a.Handshake != nil, p.Kind == tlscheck.Alert:
+		case a.Handshake != nil, p.Kind == tlscheck.Alert, len(a.LegacyVersions.Accepted)+len(a.WeakSuites.Accepted) > 0:
+			// Windows drops what it has no suite for, without an alert.
 			spoken++
 		case p.Kind == tlscheck.Closed:
 			fail = where + " accepts the connection and drops the TLS handshake: it has no certificate to show"
