@@ -148,7 +148,18 @@ func (c Chain) Observe() ChainObservation {
 	default:
 		o.NoPath = pathProblem(err)
 	}
-	o.Revoked = c.revocation(o.bestPath())
+	if path := o.bestPath(); path != nil {
+		o.Revoked = c.revocation(path)
+	} else {
+		// An issuer that nobody trusts can acquit nobody, but what the CRLs at hand hold
+		// against the certificate counts.
+		for _, r := range c.revocation(followIssuers(c.Certs[0], slices.Concat(c.Certs, c.Known))) {
+			if r.Problem == "" && !r.Revoked {
+				r.Problem = "no trusted root vouches for its issuer"
+			}
+			o.Revoked = append(o.Revoked, r)
+		}
+	}
 	return o
 }
 

@@ -248,7 +248,14 @@ var RuleChainIncomplete = &connsec.Rule{
 func judgeChainIncomplete(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
 	switch {
 	case len(o.Paths) > 0:
-		return connsec.Passed("the chain reaches %s", displayName(o.bestPath()[len(o.bestPath())-1]))
+		for _, path := range o.Paths {
+			if anchor := path[len(path)-1]; signedByItself(anchor) || slices.ContainsFunc(o.Certs, anchor.Equal) {
+				return connsec.Passed("the chain reaches %s", displayName(anchor))
+			}
+		}
+		anchor := o.bestPath()[len(o.bestPath())-1]
+		return connsec.Unknown("the chain ends at %s, which is trusted here and not sent, but is no root: clients that trust only its root would lack it", displayName(anchor)).
+			With("issuer", issuerName(anchor))
 	case len(o.Missing) > 0:
 		return connsec.Failed("the server does not send %s", subjects(o.Missing)).With("missing", subjects(o.Missing))
 	case o.Unknown:
@@ -268,21 +275,25 @@ func judgeChainIncomplete(o ChainObservation, leaf *x509.Certificate) connsec.Ve
 
 // topOfChain follows issuers from the leaf through the presented certificates.
 func (o ChainObservation) topOfChain() *x509.Certificate {
-	top := o.Certs[0]
-	for range o.Certs {
-		next := (*x509.Certificate)(nil)
-		for _, c := range o.Certs {
-			if c != top && string(c.RawSubject) == string(top.RawIssuer) && top.CheckSignatureFrom(c) == nil {
-				next = c
-				break
-			}
-		}
-		if next == nil {
+	path := followIssuers(o.Certs[0], o.Certs)
+	return path[len(path)-1]
+}
+
+// followIssuers returns the leaf followed by issuer upon issuer, as far as they are among the
+// certificates.
+func followIssuers(leaf *x509.Certificate, among []*x509.Certificate) Certificates {
+	path := Certificates{leaf}
+	for range among {
+		top := path[len(path)-1]
+		i := slices.IndexFunc(among, func(c *x509.Certificate) bool {
+			return c != top && string(c.RawSubject) == string(top.RawIssuer) && top.CheckSignatureFrom(c) == nil
+		})
+		if i < 0 {
 			break
 		}
-		top = next
+		path = append(path, among[i])
 	}
-	return top
+	return path
 }
 
 // RuleUntrusted: no path to a root that clients trust.

@@ -233,6 +233,16 @@ func TestRevocation(t *testing.T) {
 		q.CRLs = crl(t, big.NewInt(4711))
 		ruletest.Expect(t, q.Judge(), connsec.Pass, tlscheck.RuleRevoked)
 	})
+	t.Run("no trusted root", func(t *testing.T) {
+		q := q
+		q.Roots = x509.NewCertPool()
+		q.CRLs = crl(t, c.Leaf.SerialNumber)
+		ruletest.Expect(t, q.Judge(), connsec.Fail, tlscheck.RuleRevoked)
+		q.CRLs = crl(t)
+		ruletest.Expect(t, q.Judge(), connsec.Inconclusive, tlscheck.RuleRevoked)
+		q.CRLs, q.Staple = nil, staple(t, ocsp.Good)
+		ruletest.Expect(t, q.Judge(), connsec.Inconclusive, tlscheck.RuleRevoked)
+	})
 	t.Run("list out of date", func(t *testing.T) {
 		q := q
 		q.CRLs = crl(t)
@@ -362,6 +372,19 @@ func TestPartialRevocationLists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnchorThatIsNoRoot: a trust store that holds the intermediate hides that it is not sent.
+func TestAnchorThatIsNoRoot(t *testing.T) {
+	ca := testca.MustNew(t, testca.Options{Now: func() time.Time { return today }})
+	c := ca.MustIssue(t, testca.Leaf{Names: []string{host}, OmitIntermediate: true})
+	q := chain(ca, c)
+	q.Roots = pool(ca.Root, ca.Intermediate)
+	r := q.Judge()
+	ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleUntrusted)
+	ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleChainIncomplete)
+	q.Certs = append(q.Certs, ca.Intermediate)
+	ruletest.Expect(t, q.Judge(), connsec.Pass, tlscheck.RuleChainIncomplete)
 }
 
 // TestCAForOtherPurposes: every path to the root leads through a CA that clients accept for
