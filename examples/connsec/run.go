@@ -211,7 +211,7 @@ func oneLine(err error) string {
 	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "circlehttps: ", "trap: ", "securl: "} {
 		text = strings.TrimPrefix(text, pkg)
 	}
-	return text
+	return printable(text) // a server may have had a say in it
 }
 
 func usage(w io.Writer) {

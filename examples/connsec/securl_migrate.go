@@ -103,7 +103,7 @@ func (c *call) migrationScript(ctx context.Context, m securl.Migration) error {
 		return err
 	}
 	for _, why := range p.Refused {
-		c.note("refused: %s", why)
+		c.note("refused: %s", printable(why))
 	}
 	if p.Err() != nil {
 		return outcome(exitFindings)
@@ -116,7 +116,7 @@ func (c *call) migrationScript(ctx context.Context, m securl.Migration) error {
 		return err
 	}
 	for _, note := range p.Notes {
-		c.note("%s", note)
+		c.note("%s", printable(note))
 	}
 	_, err = io.WriteString(c.out, text)
 	return err
@@ -195,7 +195,7 @@ func wasRead(p securl.Plan) bool { return !p.Facts.At.IsZero() }
 
 // writePlan says what is there, what would be done, and why not.
 func (c *call) writePlan(p securl.Plan) error {
-	fmt.Fprintf(c.out, "%s.%s.%s in %s, SQL Server %s\n", p.Schema, p.Table, p.ColumnName, p.Database, p.ServerVersion)
+	fmt.Fprintf(c.out, "%s.%s.%s in %s, SQL Server %s\n", p.Schema, p.Table, p.ColumnName, printable(p.Database), printable(p.ServerVersion))
 	if !wasRead(p) {
 		c.writeRefused(p.Refused)
 		return nil
@@ -209,7 +209,7 @@ func (c *call) writePlan(p securl.Plan) error {
 			p.Batches, p.BatchSize, max(p.BatchRead.Round(time.Millisecond), time.Millisecond))))
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(c.out, "  note       %s\n", hang(13, note))
+		fmt.Fprintf(c.out, "  note       %s\n", hang(13, printable(note)))
 	}
 	c.writeRefused(p.Refused)
 	fmt.Fprintln(c.out)
@@ -218,7 +218,7 @@ func (c *call) writePlan(p securl.Plan) error {
 
 func (c *call) writeRefused(reasons []string) {
 	for _, why := range reasons {
-		fmt.Fprintf(c.out, "  REFUSED    %s\n", hang(13, why))
+		fmt.Fprintf(c.out, "  REFUSED    %s\n", hang(13, printable(why)))
 	}
 }
 

@@ -94,8 +94,8 @@ func (c *call) hashAll(ctx context.Context, h securl.PasswordHasher, end byte) e
 			}
 			return fmt.Errorf("%s %d: %w", in.unit(), in.n, unprefixed{err})
 		}
-		out.WriteString(hash)     //nolint:errcheck // Flush returns it
-		out.WriteByte(end)        //nolint:errcheck
+		_, _ = out.WriteString(hash) // Flush returns the error
+		_ = out.WriteByte(end)
 		if in.r.Buffered() == 0 { // whoever writes may wait for the answer
 			if err := out.Flush(); err != nil {
 				return err

@@ -54,13 +54,12 @@ func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 	case q.Text == "select 1;": // the driver's ping
 		return table([]any{int64(1)})
 	case q.Text == "BEGIN TRANSACTION":
+		c.rollback() // one that was left behind with its connection
 		c.before = &campaign{rows: maps.Clone(c.rows), copied: maps.Clone(c.copied), progress: slices.Clone(c.progress)}
 	case q.Text == "COMMIT TRANSACTION":
 		c.before = nil
 	case q.Text == "ROLLBACK TRANSACTION":
-		if c.before != nil {
-			c.rows, c.copied, c.progress, c.before = c.before.rows, c.before.copied, c.before.progress, nil
-		}
+		c.rollback()
 	case has("SERVERPROPERTY"):
 		return table([]any{"15.0.2000.5", "Campaign", "Latin1_General_CI_AS", "READ_WRITE"})
 	case has("FROM sys.columns AS c"):
@@ -71,7 +70,7 @@ func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 	case has("COUNT(*) FROM sys.indexes"):
 		return table([]any{int64(1)})
 	case has("N'unique index'"):
-		return table([]any{"trigger", "OnPassword"})
+		return table([]any{"trigger", "On\x1bPassword"})
 	case has("COUNT(*) FROM sys.tables"):
 		there := arg(1) == "[dbo].[Recipients_Password_securl]" && c.progress != nil || arg(1) == "[dbo].[Spare]" && c.copied != nil
 		return table([]any{map[bool]int64{true: 1}[there]})
@@ -110,6 +109,21 @@ func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 	return trap.SQLRows{}, nil
 }
 
+func (c *campaign) rollback() {
+	if c.before != nil {
+		c.rows, c.copied, c.progress, c.before = c.before.rows, c.before.copied, c.before.progress, nil
+	}
+}
+
+// committed ends what was left open, changes what disturbs, and returns the rows.
+func (c *campaign) committed(disturb func(string)) map[int64]any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rollback()
+	c.disturb = disturb
+	return maps.Clone(c.rows)
+}
+
 func (c *campaign) ids() []int64 { return slices.Sorted(maps.Keys(c.rows)) }
 
 func (c *campaign) write(text string, arg func(int) any, args int) (trap.SQLRows, error) {
@@ -125,7 +139,7 @@ func (c *campaign) write(text string, arg func(int) any, args int) (trap.SQLRows
 		for i := 1; i < args; i += 3 {
 			id := arg(i).(int64)
 			if old, _ := c.rows[id].([]byte); string(old) != string(arg(i+1).([]byte)) {
-				return trap.SQLRows{}, fmt.Errorf("row %d holds something else", id)
+				return trap.SQLRows{}, fmt.Errorf("row %d holds\x1b[2J something else", id)
 			}
 			c.rows[id] = []byte(arg(i + 2).(string))
 		}
@@ -215,14 +229,14 @@ func TestMigrateCommand(t *testing.T) {
 		} else {
 			assert.Equal(t, exitClean, code, errOut)
 		}
-		assert.Equal(t, untouched, table.rows)
+		assert.Equal(t, untouched, table.committed(nil))
 		assert.Zero(t, table.statementsWrite)
 	}
 	code, out, errOut := migrate(t.Context(), "--copy-table", "Spare", "--batch", "2", "--backup-taken", "full backup of 2 March")
 	require.Equal(t, exitClean, code, out+errOut)
 	assert.Equal(t, "full backup of 2 March", table.backup)
 	assert.Equal(t, untouched, table.copied)
-	assert.Equal(t, hashedCampaign, table.rows)
+	assert.Equal(t, hashedCampaign, table.committed(nil))
 	for line := range strings.Lines(out) {
 		assert.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, line)
 	}
@@ -233,34 +247,34 @@ func TestMigrateInterrupted(t *testing.T) {
 	table, migrate := migrateIn(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	table.disturb = func(text string) {
+	table.committed(func(text string) {
 		if strings.HasPrefix(text, "UPDATE t SET") && table.progress[1].(int64) > 0 { // in the second batch
 			interrupt()
 		}
-	}
+	})
 	code, out, errOut := migrate(ctx, "--batch", "1", "--backup-taken", "full backup of 2 March")
 	assert.Equal(t, exitUnknown, code, out)
 	assert.Equal(t, "connsec securl migrate: interrupted\n", errOut)
 	assert.Contains(t, out, "stopped; everything up to here stays, and the same command continues: 1 rows")
-	assert.Equal(t, hashedCampaign[1], table.rows[1])
-	assert.Equal(t, newCampaign().rows[4], table.rows[4])
+	rows := table.committed(nil)
+	assert.Equal(t, hashedCampaign[1], rows[1])
+	assert.Equal(t, newCampaign().rows[4], rows[4])
 
-	table.disturb = nil
 	code, out, errOut = migrate(t.Context(), "--batch", "1", "--backup-taken", "full backup of 2 March")
 	assert.Equal(t, exitClean, code, errOut)
 	assert.Contains(t, out, "an earlier run was interrupted after 1 rows and will be continued")
 	assert.Contains(t, out, "continued an earlier run, and migrated: 3 rows, 2 hashed, 1 NULL")
-	assert.Equal(t, hashedCampaign, table.rows)
+	assert.Equal(t, hashedCampaign, table.committed(nil))
 }
 
 // A row that does not hold the hash of its copy is a finding, with its key.
 func TestMigrateShowsChangedRows(t *testing.T) {
 	table, migrate := migrateIn(t)
-	table.disturb = func(text string) {
+	table.committed(func(text string) {
 		if strings.Contains(text, "[Spare] AS c") {
 			table.rows[4] = []byte("Xr4ilOzQ4PCOq3aQ0qbuaQ==")
 		}
-	}
+	})
 	code, out, errOut := migrate(t.Context(), "--copy-table", "Spare")
 	assert.Equal(t, exitFindings, code, errOut)
 	assert.Contains(t, out, "1 rows hold something else than the hash of their copy: look at them before the\ncopy is dropped\n  4\n")
@@ -269,13 +283,14 @@ func TestMigrateShowsChangedRows(t *testing.T) {
 // A server that fails in the middle is no mistake in the command line.
 func TestMigrateSaysThatTheServerFailed(t *testing.T) {
 	table, migrate := migrateIn(t)
-	table.disturb = func(text string) {
+	table.committed(func(text string) {
 		if strings.HasPrefix(text, "UPDATE t SET") {
 			table.rows[1] = []byte("changed") // the model answers this with an error
 		}
-	}
+	})
 	code, out, errOut := migrate(t.Context(), "--backup-taken", "full backup of 2 March")
 	assert.Equal(t, exitUnknown, code, out)
 	assert.Contains(t, errOut, "connsec securl migrate: writing hashes: ")
 	assert.Equal(t, 1, strings.Count(errOut, "\n"))
+	assert.NotContains(t, out+errOut, "\x1b", "the server does not drive the terminal")
 }
