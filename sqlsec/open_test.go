@@ -118,7 +118,7 @@ func TestOpenNeverFallsForATrap(t *testing.T) {
 				s := startTrap(t, trap.SQLConfig{Posture: p})
 				c := login(s)
 				c.Encryption = level
-				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				switch p {
 				case trap.SQLStalled, trap.SQLStalledHandshake, trap.SQLStalledLogin:
 					cancel()

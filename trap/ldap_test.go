@@ -214,7 +214,7 @@ func TestLdapsearchAgrees(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := trap.Options{Names: []string{"127.0.0.1"}, Timeout: time.Second}.LDAP(tc.posture)
+			s, err := trap.Options{Names: []string{"127.0.0.1"}, Timeout: 10 * time.Second}.LDAP(tc.posture)
 			require.NoError(t, err)
 			defer s.Close()
 			ca := filepath.Join(t.TempDir(), "ca.pem")
