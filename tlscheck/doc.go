@@ -35,7 +35,8 @@
 //
 // A look makes six TCP connections to each address of a strict server and ten to the weakest
 // (HTTPS: two more; PlainHTTP: one). A server that answers offers by closing the connection gets
-// each once more, one at a time, and a last one that it takes. All but one or two end after the first answer, so servers may log failed handshakes. One GET is
+// each once more, one at a time, and a last one that it takes; one that turns down the complete
+// handshake gets one wider offer. All but one or two end after the first answer, so servers may log failed handshakes. One GET is
 // sent in clear to the HTTP port or HTTPS port, one over verified TLS; both say User-Agent
 // "connsec", carry no credentials, and follow no redirect.
 //

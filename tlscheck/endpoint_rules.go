@@ -113,6 +113,9 @@ func judgeHandshake(a AddressObservation) connsec.Verdict {
 		return connsec.Unknown("the server presents a certificate that cannot be read here: %s", p.Text).With("problem", p.Kind)
 	case p.Kind == Timeout:
 		return connsec.Unknown("the port is open, but the server does not answer the handshake in time").With("problem", p.Kind)
+	case a.Widest != nil && a.Widest.Version >= tls.VersionTLS12 && gradeOf(a.Widest.Suite) == 0:
+		return connsec.Unknown("%s; but it takes an offer with %s and kinds of certificate that are not known here, as some clients make it", p.Text, tlswire.SuiteName(a.Widest.Suite)).
+			With("problem", p.Kind)
 	case p.proves():
 		v := connsec.Failed("%s", p.Text).With("problem", p.Kind)
 		if accepted := append(slices.Clone(a.WeakSuites.Accepted), a.LegacyVersions.Accepted...); len(accepted) > 0 {

@@ -40,6 +40,9 @@ type AddressObservation struct {
 	Handshake *Handshake `json:"handshake,omitempty"`
 	// HandshakeProblem says why the handshake did not complete.
 	HandshakeProblem Problem `json:"handshake_problem,omitzero"`
+	// Widest is what the server chose, when it turned that handshake down, from an offer that
+	// has what crypto/tls lacks, such as certificates with Ed448 and RSA-PSS keys.
+	Widest *Selection `json:"widest,omitempty"`
 	// Chain is the certificate chain with its paths to trusted roots.
 	Chain *ChainObservation `json:"chain,omitempty"`
 	// LegacyVersions is the answer to offers of TLS 1.1 and below, WeakSuites that to offers
@@ -208,6 +211,12 @@ func (e Endpoint) observeAddress(ctx context.Context, addr netip.AddrPort) Addre
 	if a.Handshake != nil {
 		a.Handshake.Connect = connect
 		e.confirm(ctx, addr, &a)
+	} else if a.HandshakeProblem.proves() {
+		flight, p := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS13, KeyShares: []uint16{uint16(tls.X25519)}})
+		// A request to try again comes before the server has looked for a certificate.
+		if p == (Problem{}) && !flight.Retry {
+			a.Widest = &Selection{flight.Version, flight.Suite}
+		}
 	}
 	return a
 }

@@ -36,6 +36,27 @@ func sClient(t *testing.T, addr string, args ...string) bool {
 	return ok
 }
 
+// TestKeysNotKnownHere: crypto/tls takes no certificate with an Ed448 or RSA-PSS key, and
+// OpenSSL's client completes the handshake: so this server is not to blame.
+func TestKeysNotKnownHere(t *testing.T) {
+	openssl := realsrv.Need(t, "openssl")
+	for _, key := range [][]string{{"ed448"}, {"rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"}} {
+		t.Run(key[0], func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			m := realsrv.Material{Chain: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key")}
+			args := slices.Concat([]string{"req", "-x509", "-nodes", "-subj", "/CN=" + host, "-out", m.Chain, "-keyout", m.Key, "-newkey"}, key)
+			out, err := exec.CommandContext(t.Context(), openssl, args...).CombinedOutput()
+			require.NoError(t, err, string(out))
+			addr := realsrv.OpenSSL{TLS: m, Posture: realsrv.OpenSSLModern}.Start(t).Addr
+			require.True(t, sClient(t, addr))
+			r, err := tlscheck.Endpoint{Host: host, Connect: addr}.Probe(t.Context())
+			require.NoError(t, err)
+			ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleHandshakeFailed)
+		})
+	}
+}
+
 // The suites of Mozilla's intermediate profile, in OpenSSL's words; everything else is weak.
 const goodSuites = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
