@@ -303,16 +303,15 @@ func (s *HTTPS) request(r io.Reader, w io.Writer, redirect string, note func(fun
 	if err != nil {
 		return wentAway(err)
 	}
-	status, head := "200 OK", "Content-Type: text/plain\r\n"
+	status, head, text := "200 OK", "Content-Type: text/plain\r\n", "trap\n"
 	switch {
 	case redirect != "":
 		status, head = "302 Found", "Location: "+redirect+"\r\n"
 	case encrypted:
 		head += "Strict-Transport-Security: max-age=63072000\r\n"
 	case s.posture == HTTPSHonest: // as every sound server answers HTTP on its TLS port
-		status = "400 Bad Request"
+		status, text = "400 Bad Request", "This port speaks HTTPS only.\n"
 	}
-	text := "trap\n"
 	head = fmt.Sprintf("HTTP/1.1 %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n", status, head, len(text))
 	if req.Method == http.MethodHead {
 		text = ""
