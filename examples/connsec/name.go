@@ -34,6 +34,9 @@ func nameCommand() command {
 						return err
 					}
 				}
+				if len(reports) == 0 {
+					return usagef("no name was read from standard input")
+				}
 				for i := range reports { // judging a name is instant and offline, so it carries no time of its own
 					reports[i].At = time.Now()
 				}
