@@ -47,6 +47,10 @@ var httpsChecks = []connsec.Check[HTTPSAddress]{
 // repeated its SYN after 1 and after 3 seconds by then (RFC 6298 §2).
 const filteredAfter = 3500 * time.Millisecond
 
+// answersWithin parts a firewall that says that there is no way, at once, from a neighbour that
+// has been asked for three times, a second apart (RFC 4861 §10, and Linux for IPv4), in vain.
+const answersWithin = 2 * time.Second
+
 // RuleCleartextServed: nothing but a redirect may be had without TLS.
 var RuleCleartextServed = &connsec.Rule{
 	ID: "http-cleartext-served", Title: "The server answers HTTP without TLS",
@@ -68,6 +72,9 @@ func judgeCleartextServed(a PlainAddress) connsec.Verdict {
 		}
 		return connsec.Passed("the port is filtered: no answer within %s", a.Waited.Round(time.Second)).With("port", "filtered")
 	case Unreachable:
+		if a.Waited > answersWithin {
+			return connsec.Unknown("no route to the host after %s: it seems to be off", a.Waited.Round(time.Second))
+		}
 		return connsec.Passed("the port is filtered: no route to the host").With("port", "filtered")
 	case Closed:
 		return connsec.Passed("the port accepts connections but gives no answer in HTTP").With("port", "open")
@@ -111,7 +118,8 @@ var RuleCleartextRedirect = &connsec.Rule{
 
 func judgeCleartextRedirect(a PlainAddress) connsec.Verdict {
 	switch {
-	case a.Problem.Kind == Other, a.Problem.Kind == Alert:
+	case a.Problem.Kind == Other, a.Problem.Kind == Alert, a.Problem.Kind == NoRoute, a.Problem.Kind == Unreachable && a.Waited > answersWithin,
+		a.Problem.Kind == Timeout && a.Waited < filteredAfter:
 		return connsec.Unknown("%s", a.Problem.Text)
 	case a.Answer == nil:
 		return connsec.Passed("nothing is served")

@@ -112,11 +112,15 @@ func TestPlainHTTPPortThatIsShut(t *testing.T) {
 			r := o.Judge()
 			ruletest.Expect(t, r, c.outcome, tlscheck.RuleCleartextServed)
 			assert.Contains(t, r.Of(tlscheck.RuleCleartextServed)[0].Detail, c.detail)
-			if c.outcome == connsec.Pass {
-				ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleCleartextRedirect)
+			if c.outcome != connsec.NotApplicable {
+				ruletest.Expect(t, r, c.outcome, tlscheck.RuleCleartextRedirect)
 			}
 		})
 	}
+	t.Run("off", func(t *testing.T) {
+		o := tlscheck.PlainObservation{Addresses: []tlscheck.PlainAddress{{Problem: tlscheck.Problem{Kind: tlscheck.Unreachable, Text: "no route to the host"}, Waited: 3 * time.Second}}}
+		ruletest.Expect(t, o.Judge(), connsec.Inconclusive, tlscheck.RuleCleartextServed, tlscheck.RuleCleartextRedirect)
+	})
 	t.Run("filtered", func(t *testing.T) {
 		o := tlscheck.PlainObservation{Addresses: []tlscheck.PlainAddress{{Problem: tlscheck.Problem{Kind: tlscheck.Timeout}, Waited: 5 * time.Second}}}
 		r := o.Judge()
