@@ -2,6 +2,7 @@ package sqlsec
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -325,3 +326,13 @@ type sinkConn struct {
 func (s *sinkConn) Write(b []byte) (int, error) { s.n += len(b); return len(b), nil }
 
 var _ tlscheck.Dialer = (*local)(nil)
+
+func TestOpenKeepsTheMinimum(t *testing.T) {
+	c := login(startTrap(t, trap.SQLConfig{}))
+	for set, want := range map[uint16]uint16{0: tls.VersionTLS12, tls.VersionTLS10: tls.VersionTLS12, tls.VersionTLS13: tls.VersionTLS13} {
+		c.TLSMinimum = set
+		k, err := c.connector()
+		require.NoError(t, err)
+		assert.Equal(t, want, k.tls.MinVersion)
+	}
+}
