@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -165,15 +166,9 @@ func TestServerThatLimitsConnections(t *testing.T) {
 		}
 	})
 	t.Run("to a few a minute", func(t *testing.T) {
-		few := make(chan struct{}, 1)
-		r, err := endpoint(ca, serve(t, func(c net.Conn) {
-			defer c.Close()
-			select {
-			case few <- struct{}{}:
-				handshake(c, weak)
-			default:
-			}
-		})).Probe(t.Context())
+		e := endpoint(ca, netip.MustParseAddrPort("192.0.2.1:443"))
+		e.Dialer = &firstDialer{first: serveTLS(t, weak), later: serve(t, func(c net.Conn) { _ = c.Close() })}
+		r, err := e.Probe(t.Context())
 		require.NoError(t, err)
 		ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
 	})
@@ -185,6 +180,21 @@ func TestServerThatLimitsConnections(t *testing.T) {
 		require.NoError(t, err)
 		ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
 	})
+}
+
+// firstDialer leads the first connection, which is that of the complete handshake, to one
+// server and the later ones to another.
+type firstDialer struct {
+	first, later netip.AddrPort
+	dialled      atomic.Bool
+}
+
+func (d *firstDialer) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
+	to := d.first
+	if d.dialled.Swap(true) {
+		to = d.later
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, to.String())
 }
 
 // silent keeps alerts in clear back.
@@ -252,18 +262,11 @@ func TestWhatCouldNotBeSeenIsInconclusive(t *testing.T) {
 	})
 	t.Run("legacy offer not answered", func(t *testing.T) {
 		cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()}}
-		first := make(chan struct{}, 1)
-		addr := serve(t, func(c net.Conn) {
-			select {
-			case first <- struct{}{}:
-				tc := tls.Server(c, cfg)
-				_ = tc.Handshake()
-			default: // the looks that follow get no answer
-			}
-		})
+		e := endpoint(ca, netip.MustParseAddrPort("192.0.2.1:443"))
+		e.Dialer = &firstDialer{first: serveTLS(t, cfg), later: serve(t, func(net.Conn) {})}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		r, err := endpoint(ca, addr).Probe(ctx)
+		r, err := e.Probe(ctx)
 		require.NoError(t, err)
 		ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleVersionLegacy, tlscheck.RuleCipherWeak)
 	})
