@@ -213,6 +213,26 @@ func (nowhere) LookupNetIP(context.Context, string, string) ([]netip.Addr, error
 	return nil, &net.DNSError{IsNotFound: true}
 }
 
+func TestRevocationListsAreRead(t *testing.T) {
+	ca := testca.MustNew(t)
+	leaf := ca.MustIssue(t, testca.Leaf{Names: []string{host}})
+	cfg, err := tlscheck.ServerConfig(tlscheck.Modern, leaf.TLS())
+	require.NoError(t, err)
+	dir := t.TempDir()
+	crl, err := ca.CRL(leaf.Leaf.SerialNumber)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ca.crl"), crl, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "root.pem"), ca.PEM(), 0o600))
+	d, err := audit.Parse(filepath.Join(dir, "d.yaml"), []byte("ca: root.pem\ncrl: ca.crl\nhttps:\n  - host: "+host+"\n    connect: "+serveHTTPS(t, cfg)+"\n"))
+	require.NoError(t, err)
+	result, err := d.Run(t.Context(), audit.Options{})
+	require.NoError(t, err)
+	ruletest.ExpectFailed(t, result.Report, tlscheck.RuleRevoked)
+	d.CRL = []string{"root.pem"}
+	_, err = d.Run(t.Context(), audit.Options{})
+	assert.ErrorContains(t, err, "not a certificate revocation list")
+}
+
 func TestCAFileThatIsNone(t *testing.T) {
 	d := deployment(t, "")
 	d.CA = []string{"deployment.yaml"}

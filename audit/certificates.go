@@ -45,7 +45,7 @@ func (c Certificates) check(d *Deployment, env *environment) (check, error) {
 		}
 	}
 	files.Name, files.Strength = c.Name, PasswordBits
-	files.Roots, files.Known, files.AsOf, files.Now = env.roots, env.known, env.asOf, env.Now
+	files.Roots, files.Known, files.CRLs, files.AsOf, files.Now = env.roots, env.known, env.crls, env.asOf, env.Now
 	if c.Live != nil {
 		if c.Live.Host == "" {
 			return check{}, errNoHost

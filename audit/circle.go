@@ -37,7 +37,7 @@ func (c Circle) check(d *Deployment, env *environment) (check, error) {
 		subject = c.Dir
 	}
 	live := circlehttps.Live{URL: c.URL, Project: c.Project, Site: site, Endpoint: tlscheck.Endpoint{
-		Connect: c.Connect, Roots: env.roots, Known: env.known, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
+		Connect: c.Connect, Roots: env.roots, Known: env.known, CRLs: env.crls, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
 	}}
 	root := circlehttps.RuleConfigMissing
 	if c.URL != "" {

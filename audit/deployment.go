@@ -21,6 +21,7 @@ const maxFile = 1 << 20
 type Deployment struct {
 	Name  string   `yaml:"name"`  // the report's target; default: the file's name
 	CA    []string `yaml:"ca"`    // PEM or DER files with the trust anchors; none: the system's
+	CRL   []string `yaml:"crl"`   // revocation lists, files or URLs
 	AsOf  Date     `yaml:"as_of"` // judge certificates as of this day; default: now
 	HTTPS []HTTPS  `yaml:"https"`
 	HTTP  []HTTP   `yaml:"http"`

@@ -25,7 +25,7 @@ func (h HTTPS) check(_ *Deployment, env *environment) (check, error) {
 	}
 	probe := tlscheck.HTTPS{Path: h.Path, Endpoint: tlscheck.Endpoint{
 		Host: h.Host, Port: h.Port, Connect: h.Connect,
-		Roots: env.roots, Known: env.known, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
+		Roots: env.roots, Known: env.known, CRLs: env.crls, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
 	}}
 	return check{subject: hostPort(h.Host, h.Port, 443), source: h.Source, root: tlscheck.RuleHandshakeFailed, validate: probe.Validate, run: probe.Probe}, nil
 }

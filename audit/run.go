@@ -37,6 +37,7 @@ type environment struct {
 	Options
 	roots *x509.CertPool
 	known []*x509.Certificate
+	crls  []*x509.RevocationList
 	asOf  time.Time
 }
 
@@ -123,6 +124,16 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 			return Result{}, err
 		}
 		env.roots, env.known = tlscheck.SplitRoots(all)
+	}
+	for _, location := range d.CRL {
+		if !strings.Contains(location, "://") {
+			location = d.path(location)
+		}
+		crl, err := tlscheck.LoadCRL(ctx, location, nil)
+		if err != nil {
+			return Result{}, err
+		}
+		env.crls = append(env.crls, crl)
 	}
 	started := env.Now()
 	checks, err := d.checks(env)

@@ -291,14 +291,16 @@ func (o ChainObservation) judged() Certificates {
 	return out
 }
 
-// signedByItself checks the signature, not the names: a certificate without AKI or with equal
-// issuer and subject may still be signed by someone else. Signatures with SHA-1 and MD5, which
-// crypto/x509 refuses to check, are checked here, because old self-signed certificates have
-// them.
+// signedByItself is whether a certificate is a root: equal issuer and subject alone may still
+// be signed by someone else, so the signature decides.
 func signedByItself(c *x509.Certificate) bool {
-	if string(c.RawIssuer) != string(c.RawSubject) {
-		return false
-	}
+	return string(c.RawIssuer) == string(c.RawSubject) && ownSignature(c)
+}
+
+// ownSignature is whether the signature verifies with the certificate's own key, whatever the
+// names say. Signatures with SHA-1 and MD5, which crypto/x509 refuses to check, are checked
+// here, because old self-signed certificates have them.
+func ownSignature(c *x509.Certificate) bool {
 	err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
 	var insecure x509.InsecureAlgorithmError
 	if !errors.As(err, &insecure) {

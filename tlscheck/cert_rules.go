@@ -217,7 +217,7 @@ var RuleSelfSigned = &connsec.Rule{
 }
 
 func judgeSelfSigned(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
-	if !signedByItself(leaf) {
+	if !ownSignature(leaf) {
 		return connsec.Passed("issued by %s", issuerName(leaf))
 	}
 	v := connsec.Failed("the certificate's signature verifies with its own key")

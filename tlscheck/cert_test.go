@@ -1,6 +1,8 @@
 package tlscheck_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -151,6 +153,19 @@ func TestSelfSignedIsJudgedByTheSignature(t *testing.T) {
 		old := ca.MustSelfSigned(t, testca.Leaf{Names: []string{host}, Key: testca.RSA2048, SignatureAlgorithm: x509.SHA1WithRSA})
 		r := tlscheck.Chain{Certs: old.Chain, Name: host, Roots: ca.Pool()}.Judge()
 		ruletest.ExpectFailed(t, r, tlscheck.RuleSelfSigned, tlscheck.RuleWeakSignature)
+	})
+	t.Run("under the name of somebody else", func(t *testing.T) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
+			NotBefore: today.Add(-day), NotAfter: today.Add(30 * day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		issuer := &x509.Certificate{Subject: pkix.Name{CommonName: "A Respectable CA"}, PublicKey: key.Public()}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), key)
+		require.NoError(t, err)
+		c, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		r := tlscheck.Chain{Certs: []*x509.Certificate{c}, Name: host, Roots: ca.Pool(), At: today}.Judge()
+		ruletest.Expect(t, r, connsec.Fail, tlscheck.RuleSelfSigned)
 	})
 	t.Run("issuer and subject alike, signed by a CA", func(t *testing.T) {
 		flat := testca.MustNew(t, testca.Options{NoIntermediate: true})
@@ -391,9 +406,14 @@ func TestAnchorThatIsNoRoot(t *testing.T) {
 // client certificates only.
 func TestCAForOtherPurposes(t *testing.T) {
 	key := testca.MustNew(t).MustIssue(t, testca.Leaf{Names: []string{"ca.corp.internal"}}).Key
+	leafKey := testca.MustNew(t).MustIssue(t, testca.Leaf{Names: []string{host}}).Key
 	sign := func(c, parent *x509.Certificate) *x509.Certificate {
 		c.NotBefore, c.NotAfter = today.Add(-day), today.Add(90*day)
-		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), key)
+		public := key.Public()
+		if !c.IsCA {
+			public = leafKey.Public()
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, public, key)
 		require.NoError(t, err)
 		out, err := x509.ParseCertificate(der)
 		require.NoError(t, err)

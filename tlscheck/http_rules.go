@@ -94,7 +94,7 @@ func judgeCleartextServed(a PlainAddress) connsec.Verdict {
 	case ans.SetsCookie:
 		v = connsec.Failed("a cookie is set in clear")
 	case ans.Status/100 == 3 && strings.HasPrefix(ans.Redirect, "https://"):
-		return connsec.Passed("only a redirect to %s is served", clip(ans.Redirect))
+		return connsec.Passed("what was asked for is answered with a redirect to %s only", clip(ans.Redirect))
 	case ans.Status/100 == 3 && ans.Redirect != "":
 		v = connsec.Failed("a redirect that stays in clear is served, to %s", clip(ans.Redirect))
 	case ans.Status/100 == 2:
@@ -114,13 +114,11 @@ var RuleCleartextRedirect = &connsec.Rule{
 	Fix:      "Close the HTTP port if no client needs it; otherwise keep the redirect and set HSTS on the HTTPS side.",
 	Severity: connsec.Low,
 	Refs:     []connsec.Citation{myqHTTP, rfc("6797", "7.2")}, Since: "0.1.0",
+	DependsOn: []*connsec.Rule{RuleCleartextServed},
 }
 
 func judgeCleartextRedirect(a PlainAddress) connsec.Verdict {
 	switch {
-	case a.Problem.Kind == Other, a.Problem.Kind == Alert, a.Problem.Kind == NoRoute, a.Problem.Kind == Unreachable && a.Waited > answersWithin,
-		a.Problem.Kind == Timeout && a.Waited < filteredAfter:
-		return connsec.Unknown("%s", a.Problem.Text)
 	case a.Answer == nil:
 		return connsec.Passed("nothing is served")
 	case a.Answer.Status/100 == 3 && strings.HasPrefix(a.Answer.Redirect, "https://"):

@@ -160,7 +160,7 @@ func (c *call) finish(reports []connsec.Report) error {
 
 // note tells the user something that is no finding.
 func (c *call) note(format string, args ...any) {
-	fmt.Fprintf(c.err, "connsec: note: "+format+"\n", args...)
+	fmt.Fprintf(c.err, "connsec: note: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 // progress is a line on a terminal that says what has been done; in a pipe it is silent.
@@ -188,11 +188,9 @@ func (p *progress) show(line string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(line) > 78 {
-		line = line[:78]
-	}
+	line = fit(printable(line), 78)
 	fmt.Fprintf(p.w, "\r%-*s", p.most, line)
-	p.most = max(p.most, len(line))
+	p.most = max(p.most, len([]rune(line)))
 }
 
 func (p *progress) clear() {

@@ -122,6 +122,10 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 	if c.endless && !isSet(fs, "timeout") {
 		shared.timeout = 0
 	}
+	if shared.timeout < 0 {
+		fmt.Fprintf(errOut, "connsec %s: --timeout is negative; 0 means none\n", c.name)
+		return exitUsage
+	}
 	if shared.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, shared.timeout)
