@@ -136,6 +136,11 @@ clients radsec {
     ipaddr = 127.0.0.0/8
     proto = tls
     secret = radsec
+    limit {
+      max_connections = 256
+      lifetime = 0
+      idle_timeout = 30
+    }
   }
 }
 modules {
