@@ -304,3 +304,15 @@ func TestMistakesInSections(t *testing.T) {
 		assert.NotContains(t, err.Error(), "\n")
 	}
 }
+
+// The documented file has to be one that is read.
+func TestDocumentedFile(t *testing.T) {
+	d, err := audit.Load(filepath.Join("..", "docs", "deployment.yaml"))
+	require.NoError(t, err)
+	for section, n := range map[string]int{
+		"https": len(d.HTTPS), "http": len(d.HTTP), "ldap": len(d.LDAP), "sql": len(d.SQL), "smtp": len(d.SMTP),
+		"radius": len(d.RADIUS), "securl": len(d.SecURL), "circle": len(d.Circle), "waivers": len(d.Waivers),
+	} {
+		assert.NotZero(t, n, section)
+	}
+}

@@ -6,7 +6,8 @@
 // A deployment file is YAML with one section per kind of connection and one item per
 // endpoint. It is read strictly: an unknown key, a wrong type, a second document or an alias
 // is an error with line and column. Paths are relative to the file. Passwords stand in files
-// of their own, never in the deployment file.
+// of their own, never in the deployment file. docs/deployment.yaml shows every section; the
+// fields of [Deployment] say what their keys mean.
 //
 //	name: Central Server, production
 //	ca: [corp-root.pem]               # trust anchors; without: the system's
