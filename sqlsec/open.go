@@ -214,6 +214,10 @@ func (k *connector) explain(err error) error {
 	case k.c.Encryption == Strict && (errors.As(err, &record) || strings.Contains(text, "TLS Handshake failed: EOF") || strings.Contains(text, "connection reset")):
 		return fmt.Errorf("sqlsec: %s: %w; set encryption to mandatory, or upgrade to SQL Server 2022; nothing was sent", k.c.Subject(), RuleStrictUnavailable)
 	}
+	if !k.c.Password.IsEmpty() && strings.Contains(text, k.c.Password.Reveal()) {
+		// The cause is not wrapped either: what is in its text is in its fields.
+		return fmt.Errorf("sqlsec: %s: the server's answer repeats the password, so it is not shown", k.c.Subject())
+	}
 	return fmt.Errorf("sqlsec: %s: %w", k.c.Subject(), oneLine{err})
 }
 

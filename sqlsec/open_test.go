@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -335,4 +336,18 @@ func TestOpenKeepsTheMinimum(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, k.tls.MinVersion)
 	}
+}
+
+// A server that echoes the password in its error does not get it into ours.
+func TestOpenKeepsAnEchoedPasswordOut(t *testing.T) {
+	k := &connector{c: Config{Host: trapName, Password: connsec.NewSecret("hunter2")}}
+	err := k.explain(mssql.Error{Number: 18456, Message: "Login failed with the password hunter2"})
+	assert.ErrorContains(t, err, "repeats the password")
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "hunter2")
+	var cause mssql.Error
+	assert.False(t, errors.As(err, &cause))
+
+	err = k.explain(mssql.Error{Number: 18456, Message: "Login failed for user 'app'."})
+	assert.ErrorContains(t, err, "Login failed for user")
+	assert.ErrorAs(t, err, &cause)
 }
