@@ -99,6 +99,9 @@ func (c *common) trust(ctx context.Context) (roots *x509.CertPool, known []*x509
 
 // terminal reports whether w is one, and its width.
 func terminal(w io.Writer) (width int, is bool) {
+	if o, wrapped := w.(*output); wrapped {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/connsec/connsec/internal/testca"
@@ -173,3 +174,18 @@ func serveNothing(t *testing.T) string {
 func selfSigned(t *testing.T) tlscheck.Certificates {
 	return testca.MustNew(t).MustSelfSigned(t, testca.Leaf{Names: []string{"central.corp.internal"}}).Chain
 }
+
+// What could not be written was not said.
+func TestLostOutputIsNoSuccess(t *testing.T) {
+	for _, args := range [][]string{{"demo"}, {"secret", "new"}, {"rules"}, {"name", "central.corp.internal"}, {"name", "central"}, {"circle", "plan"}} {
+		var errOut strings.Builder
+		code := Run(t.Context(), args, strings.NewReader(""), full{}, &errOut)
+		assert.Equal(t, exitUsage, code, args)
+		assert.Contains(t, errOut.String(), "no space left", args)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

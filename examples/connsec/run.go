@@ -131,7 +131,11 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 		ctx, cancel = context.WithTimeout(ctx, shared.timeout)
 		defer cancel()
 	}
-	err = do(ctx, &call{args: positional, in: in, out: out, err: errOut, common: shared})
+	written := &output{Writer: out}
+	err = do(ctx, &call{args: positional, in: in, out: written, err: errOut, common: shared})
+	if written.lost != nil && (err == nil || errors.As(err, new(outcome))) {
+		err = written.lost // what was found did not arrive
+	}
 	var (
 		code  outcome
 		wrong usageError
@@ -183,6 +187,21 @@ func (c command) runSub(ctx context.Context, args []string, in io.Reader, out, e
 func isSet(fs *flag.FlagSet, name string) (set bool) {
 	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
 	return set
+}
+
+// output remembers that something could not be written, so that no command has to look: a
+// secret or a report that went nowhere must not end with status 0.
+type output struct {
+	io.Writer
+	lost error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.lost == nil {
+		o.lost = err
+	}
+	return n, err
 }
 
 // unreached marks an error about the network rather than the input.
