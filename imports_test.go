@@ -41,7 +41,7 @@ var owned = []struct {
 	{"github.com/alexedwards/scs", []string{"securl"}, "only the protected site has sessions"},
 	{"github.com/tdewolff/parse", []string{"circlehttps"}, "only the site scanner reads HTML and JavaScript"},
 	{"software.sslmate.com/src/go-pkcs12", []string{"tlscheck"}, "certificate files are tlscheck's"},
-	{"github.com/ccojocar/zxcvbn-go", []string{"apisec", "radiussec", "securl", "audit"}, "its word lists weigh, and only judges of passwords need them"},
+	{"github.com/ccojocar/zxcvbn-go", []string{"apisec", "radiussec", "securl", "audit", "internal/strength"}, "its word lists weigh, and only judges of passwords need them"},
 	{"github.com/goccy/go-yaml", []string{"audit"}, "libraries take Go values; only the deployment file is YAML"},
 	{"github.com/chromedp/chromedp", nil, "a browser belongs in tests"},
 	{"github.com/stretchr/testify", nil, "an assertion library belongs in tests"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/connsec/connsec/internal/ldapwire"
 	"github.com/connsec/connsec/internal/ntlm"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -167,7 +168,7 @@ func (c Config) bindAsUser(s *session, state tls.ConnectionState) (ldapwire.Resu
 // Directory, in plain ones. A server that echoes the password does not get it into an error.
 func (c Config) reason(res ldapwire.Result) string {
 	diag := without(res.Diagnostic, c.Password)
-	text := oneLine(diag)
+	text := setting.OneLine(diag)
 	if text == "" {
 		text = "no reason given"
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -32,42 +32,22 @@ const (
 	Plaintext
 )
 
-var modeNames = []string{"ldaps", "starttls", "plaintext"}
+var modes = setting.Enum[Mode]{Package: "ldapsec", Kind: "mode", Names: []string{"ldaps", "starttls", "plaintext"}}
 
 // String returns the name as it stands in JSON.
-func (m Mode) String() string {
-	if int(m) < len(modeNames) {
-		return modeNames[m]
-	}
-	return fmt.Sprintf("mode(%d)", uint8(m))
-}
+func (m Mode) String() string { return modes.Name(m) }
 
 // ParseMode is the inverse of [Mode.String].
-func ParseMode(name string) (Mode, error) {
-	for i, n := range modeNames {
-		if n == name {
-			return Mode(i), nil
-		}
-	}
-	return 0, fmt.Errorf("ldapsec: unknown mode %q (one of %s)", oneLine(name), strings.Join(modeNames, ", "))
+func ParseMode(name string) (m Mode, err error) {
+	err = modes.Decode([]byte(name), &m)
+	return m, err
 }
 
 // MarshalText writes the name.
-func (m Mode) MarshalText() ([]byte, error) {
-	if int(m) >= len(modeNames) {
-		return nil, fmt.Errorf("ldapsec: cannot encode invalid %s", m)
-	}
-	return []byte(m.String()), nil
-}
+func (m Mode) MarshalText() ([]byte, error) { return modes.Encode(m) }
 
 // UnmarshalText accepts the names.
-func (m *Mode) UnmarshalText(text []byte) error {
-	v, err := ParseMode(string(text))
-	if err == nil {
-		*m = v
-	}
-	return err
-}
+func (m *Mode) UnmarshalText(text []byte) error { return modes.Decode(text, m) }
 
 // Method is how the client authenticates. Every method runs inside verified TLS only.
 type Method uint8
@@ -87,34 +67,16 @@ const (
 	External
 )
 
-var methodNames = []string{"simple", "ntlm", "kerberos", "external"}
+var methods = setting.Enum[Method]{Package: "ldapsec", Kind: "bind method", Names: []string{"simple", "ntlm", "kerberos", "external"}}
 
 // String returns the name as it stands in JSON.
-func (m Method) String() string {
-	if int(m) < len(methodNames) {
-		return methodNames[m]
-	}
-	return fmt.Sprintf("method(%d)", uint8(m))
-}
+func (m Method) String() string { return methods.Name(m) }
 
 // MarshalText writes the name.
-func (m Method) MarshalText() ([]byte, error) {
-	if int(m) >= len(methodNames) {
-		return nil, fmt.Errorf("ldapsec: cannot encode invalid %s", m)
-	}
-	return []byte(m.String()), nil
-}
+func (m Method) MarshalText() ([]byte, error) { return methods.Encode(m) }
 
 // UnmarshalText accepts the names.
-func (m *Method) UnmarshalText(text []byte) error {
-	for i, n := range methodNames {
-		if n == string(text) {
-			*m = Method(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("ldapsec: unknown bind method %q (one of %s)", oneLine(string(text)), strings.Join(methodNames, ", "))
-}
+func (m *Method) UnmarshalText(text []byte) error { return methods.Decode(text, m) }
 
 // Resolver finds addresses and domain controllers. *[net.Resolver] is one.
 type Resolver interface {
@@ -276,7 +238,7 @@ func (c Config) target() string {
 	}
 	switch {
 	case len(c.Servers) > 0:
-		s := scheme + "://" + oneLine(hostOf(c.Servers[0]))
+		s := scheme + "://" + setting.OneLine(hostOf(c.Servers[0]))
 		if c.port() != portLDAPS || c.Mode != Implicit {
 			s += ":" + strconv.Itoa(int(c.port()))
 		}
@@ -285,7 +247,7 @@ func (c Config) target() string {
 		}
 		return s
 	case c.Domain != "":
-		return "domain " + oneLine(hostOf(c.Domain))
+		return "domain " + setting.OneLine(hostOf(c.Domain))
 	}
 	return "LDAP with automatic discovery"
 }
@@ -303,46 +265,14 @@ func (c Config) Validate() connsec.Report {
 	target := c.target()
 	findings := connsec.Run(target, c, settingChecks)
 	for _, s := range c.Servers {
-		findings = append(findings, connsec.Run(oneLine(hostOf(s)), s, nameChecks)...)
+		findings = append(findings, connsec.Run(setting.OneLine(hostOf(s)), s, nameChecks)...)
 	}
 	if c.discovers() && c.Domain != "" {
-		findings = append(findings, connsec.Run(oneLine(hostOf(c.Domain)), c.Domain, nameChecks)...)
+		findings = append(findings, connsec.Run(setting.OneLine(hostOf(c.Domain)), c.Domain, nameChecks)...)
 	}
 	return connsec.Report{Target: target, Findings: findings}
 }
 
-// maxConfig bounds a JSON setting.
-const maxConfig = 1 << 20
-
 // ParseJSON reads a setting in JSON. Unknown fields are refused, so that a mistyped name does
 // not silently leave a default in place.
-func ParseJSON(data []byte) (Config, error) {
-	var c Config
-	if len(data) > maxConfig {
-		return c, fmt.Errorf("ldapsec: a setting of %d bytes; at most %d are read", len(data), maxConfig)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("ldapsec: %w", jsonProblem(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("ldapsec: unexpected data after the setting")
-	}
-	return c, nil
-}
-
-// jsonProblem says what is wrong without quoting values: one of them is a password.
-func jsonProblem(err error) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("the setting is not JSON: mistake at byte %d", syntax.Offset)
-	case errors.As(err, &typ):
-		return fmt.Errorf("the setting's field %q has the wrong type; it must be a %s", oneLine(typ.Field), typ.Type)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the setting is not complete JSON")
-	}
-	return errors.New(oneLine(err.Error()))
-}
+func ParseJSON(data []byte) (Config, error) { return setting.ParseJSON[Config]("ldapsec", data) }

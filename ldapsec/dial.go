@@ -10,6 +10,7 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/go-ldap/ldap/v3"
 )
@@ -62,9 +63,9 @@ func (c Config) controllers(ctx context.Context) ([]string, error) {
 	d := c.discover(ctx)
 	switch {
 	case d.Problem != "":
-		return nil, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(hostOf(c.Domain)), d.Problem)
+		return nil, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", setting.OneLine(hostOf(c.Domain)), d.Problem)
 	case d.None:
-		return nil, fmt.Errorf("ldapsec: DNS knows no controllers of %s", oneLine(hostOf(c.Domain)))
+		return nil, fmt.Errorf("ldapsec: DNS knows no controllers of %s", setting.OneLine(hostOf(c.Domain)))
 	}
 	report := connsec.Report{Target: c.target(), Findings: connsec.Run(c.target(), d, discoveryChecks)}
 	report, _ = report.Waive(c.Waivers, c.now())

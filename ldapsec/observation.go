@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec/internal/ldapwire"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/go-ldap/ldap/v3"
 )
@@ -101,9 +102,9 @@ type Answer struct {
 
 func answerOf(r ldapwire.Result, err error) *Answer {
 	if err != nil {
-		return &Answer{Problem: oneLine(problemOf(err))}
+		return &Answer{Problem: setting.OneLine(problemOf(err))}
 	}
-	return &Answer{Code: r.Code, Diagnostic: oneLine(r.Diagnostic)}
+	return &Answer{Code: r.Code, Diagnostic: setting.OneLine(r.Diagnostic)}
 }
 
 // String is "result 49 (invalidCredentials): …" or the problem.
@@ -291,7 +292,7 @@ func (d *RootDSE) tells() []string {
 	var out []string
 	add := func(what, value string) {
 		if value != "" {
-			out = append(out, what+" "+oneLine(value))
+			out = append(out, what+" "+setting.OneLine(value))
 		}
 	}
 	add("host name", d.DNSHostName)

@@ -18,6 +18,7 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
 	"github.com/connsec/connsec/internal/ntlm"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -51,7 +52,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 		d.LeftOut = len(d.Found) - len(names)
 		o.Discovery = &d
 		if len(names) == 0 && d.Problem != "" {
-			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", oneLine(hostOf(c.Domain)), d.Problem)
+			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", setting.OneLine(hostOf(c.Domain)), d.Problem)
 		}
 	}
 	o.Servers = make([]Server, len(names))
@@ -79,11 +80,11 @@ func (c Config) Probe(ctx context.Context) (connsec.Report, error) {
 		return connsec.Report{}, err
 	}
 	r := o.Judge()
-	setting := c.Validate()
+	typed := c.Validate()
 	if c.discovers() { // what DNS said replaces what could not be told from the setting
-		setting.Findings = slices.DeleteFunc(setting.Findings, func(f connsec.Finding) bool { return f.Rule == RuleAutoDiscovery })
+		typed.Findings = slices.DeleteFunc(typed.Findings, func(f connsec.Finding) bool { return f.Rule == RuleAutoDiscovery })
 	}
-	r.Findings = append(setting.Findings, r.Findings...)
+	r.Findings = append(typed.Findings, r.Findings...)
 	return r, nil
 }
 
@@ -124,7 +125,7 @@ func (c Config) discover(ctx context.Context) Discovery {
 		return d
 	}
 	if err != nil && len(records) == 0 {
-		d.Problem = oneLine(problemOf(err))
+		d.Problem = setting.OneLine(problemOf(err))
 		return d
 	}
 	for _, r := range records {
@@ -170,7 +171,7 @@ const (
 )
 
 func subject(name string, port uint16, way string) string {
-	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(oneLine(hostOf(name)), "[]"), strconv.Itoa(int(port))), way)
+	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(setting.OneLine(hostOf(name)), "[]"), strconv.Itoa(int(port))), way)
 }
 
 // openStartTLS is the tlscheck.Opener for LDAP: one extended request, one answer, not a byte
@@ -204,11 +205,11 @@ type look struct {
 }
 
 func (c Config) observeServer(ctx context.Context, name string) Server {
-	l := &look{c: c, name: name, Server: Server{Name: oneLine(hostOf(name)), Plain: Port{Number: c.plainPort()}}}
+	l := &look{c: c, name: name, Server: Server{Name: setting.OneLine(hostOf(name)), Plain: Port{Number: c.plainPort()}}}
 	plain := c.endpoint(name, c.plainPort(), wayPlain)
 	addrs, err := plain.Addresses(ctx)
 	if err != nil {
-		l.Problem = oneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
+		l.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
 		return l.Server
 	}
 
@@ -321,11 +322,11 @@ func (l *look) openPlain(ctx context.Context, addrs []netip.AddrPort) {
 func (l *look) openSecure(ctx context.Context) {
 	conn, err := l.c.dialTLS(ctx, l.name, l.c.tlsPort(), wayLDAPS)
 	if err != nil {
-		l.Unverified = oneLine(unverified(err))
+		l.Unverified = setting.OneLine(unverified(err))
 		return
 	}
 	if l.binding, err = EndPointBinding(conn.ConnectionState()); err != nil {
-		l.Unverified = oneLine(err.Error())
+		l.Unverified = setting.OneLine(err.Error())
 	}
 	l.secure = newSession(conn)
 	if len(l.c.ClientCertificates) > 0 {
@@ -364,7 +365,7 @@ func (l *look) askRootDSE(ctx context.Context, s **session, way string) (root ro
 	*s = nil
 	problem := tlscheck.Problem{Kind: tlscheck.Timeout, Text: "no answer in time"}
 	if err != nil && !silent(err) {
-		problem = tlscheck.Problem{Kind: tlscheck.Other, Text: oneLine(problemOf(err))}
+		problem = tlscheck.Problem{Kind: tlscheck.Other, Text: setting.OneLine(problemOf(err))}
 	}
 	if way == wayPlain {
 		l.Plain.Problem = problem
@@ -476,9 +477,9 @@ func (l *look) askSearches(ctx context.Context, s *session, way string) {
 	ask := func(base string) (a *SearchAnswer) {
 		within(ctx, s, func() {
 			e, res, err := s.search(base, ldapwire.ScopeSub)
-			a = &SearchAnswer{Answer: *answerOf(res, err), Base: oneLine(base), Way: way, Entry: e != nil}
+			a = &SearchAnswer{Answer: *answerOf(res, err), Base: setting.OneLine(base), Way: way, Entry: e != nil}
 			if e != nil {
-				a.Sample = oneLine(e.dn)
+				a.Sample = setting.OneLine(e.dn)
 			}
 		})
 		return a
@@ -518,7 +519,7 @@ func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 	defer cancel()
 	cfg, err := l.c.tlsConfig(l.name)
 	if err != nil {
-		look.Detail = oneLine(err.Error())
+		look.Detail = setting.OneLine(err.Error())
 		return
 	}
 	inside, err := handshake(step, conn, cfg)
@@ -532,7 +533,7 @@ func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 	// one, it comes before the second of these.
 	for _, own := range []int32{3, 4} {
 		if _, err := inside.Write(ldapwire.Search(own, "", ldapwire.ScopeBase, 1, 10)); err != nil {
-			look.Detail = oneLine(problemOf(err))
+			look.Detail = setting.OneLine(problemOf(err))
 			return
 		}
 		for answered, n := false, 0; !answered; n++ {
@@ -578,5 +579,5 @@ func (l *look) gluedRefused(ctx context.Context, addrs []netip.AddrPort, cfg *tl
 			return
 		}
 	}
-	l.StartTLS.Detail = oneLine(unverified(failed))
+	l.StartTLS.Detail = setting.OneLine(unverified(failed))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -69,7 +70,7 @@ func parseOneURL(s string) (Config, error) {
 	case "ldapi":
 		return Config{}, errors.New("ldapsec: ldapi:// is a local socket; there is no connection to judge")
 	default:
-		return Config{}, fmt.Errorf("ldapsec: scheme %q is not LDAP; write ldaps://", oneLine(scheme))
+		return Config{}, fmt.Errorf("ldapsec: scheme %q is not LDAP; write ldaps://", setting.OneLine(scheme))
 	}
 	if strings.ContainsAny(rest, "#") {
 		return Config{}, errors.New("ldapsec: the LDAP URL has a fragment (#…), which means nothing here")
@@ -149,7 +150,7 @@ func ParseForm(server, security, domain string, port uint16) (Config, error) {
 	case "none", "":
 		c.Mode = Plaintext
 	default:
-		return Config{}, fmt.Errorf("ldapsec: security %q is none of None, SSL, TLS, START TLS", oneLine(security))
+		return Config{}, fmt.Errorf("ldapsec: security %q is none of None, SSL, TLS, START TLS", setting.OneLine(security))
 	}
 	if server = strings.TrimSpace(server); server != "" {
 		if len(server) > maxURL {

@@ -1,9 +1,6 @@
 package ldapsec
 
 import (
-	"strings"
-	"unicode"
-
 	"github.com/connsec/connsec/internal/ldapwire"
 )
 
@@ -48,23 +45,4 @@ func resultName(code int) string {
 		return "unwillingToPerform"
 	}
 	return ""
-}
-
-// oneLine makes a server's words fit to be shown: printable, one line, bounded.
-func oneLine(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		return -1
-	}, strings.ToValidUTF8(s, "?"))
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -36,9 +37,9 @@ var (
 func (o Observation) Judge() connsec.Report {
 	r := connsec.Report{Target: o.Target, At: o.At, Duration: o.Duration}
 	if o.Discovery != nil {
-		r.Findings = presentable(connsec.Run(oneLine(hostOf(o.Discovery.Domain)), *o.Discovery, discoveryChecks))
+		r.Findings = presentable(connsec.Run(setting.OneLine(hostOf(o.Discovery.Domain)), *o.Discovery, discoveryChecks))
 		for _, name := range o.Discovery.Found {
-			r.Findings = append(r.Findings, connsec.Run(oneLine(name), name, nameChecks)...)
+			r.Findings = append(r.Findings, connsec.Run(setting.OneLine(name), name, nameChecks)...)
 		}
 	}
 	for _, s := range o.Servers {
@@ -49,7 +50,7 @@ func (o Observation) Judge() connsec.Report {
 				r.Findings = append(r.Findings, t.Observation.Judge().Findings...)
 			}
 		}
-		r.Findings = append(r.Findings, presentable(connsec.Run(oneLine(s.Name), s, serverChecks))...)
+		r.Findings = append(r.Findings, presentable(connsec.Run(setting.OneLine(s.Name), s, serverChecks))...)
 	}
 	return r
 }
@@ -59,7 +60,7 @@ func (o Observation) Judge() connsec.Report {
 func presentable(findings []connsec.Finding) []connsec.Finding {
 	for i, f := range findings {
 		if strings.ContainsFunc(f.Detail, unicode.IsControl) {
-			findings[i].Detail = oneLine(f.Detail)
+			findings[i].Detail = setting.OneLine(f.Detail)
 		}
 	}
 	return findings
@@ -68,9 +69,9 @@ func presentable(findings []connsec.Finding) []connsec.Finding {
 func judgeDiscovery(d Discovery) connsec.Verdict {
 	switch {
 	case d.Problem != "":
-		return connsec.Unknown("DNS gives no answer for the controllers of %s: %s", oneLine(hostOf(d.Domain)), d.Problem)
+		return connsec.Unknown("DNS gives no answer for the controllers of %s: %s", setting.OneLine(hostOf(d.Domain)), d.Problem)
 	case d.None || len(d.Found) == 0:
-		return connsec.Failed("DNS knows no controllers of %s (no SRV record _ldap._tcp.dc._msdcs)", oneLine(hostOf(d.Domain)))
+		return connsec.Failed("DNS knows no controllers of %s (no SRV record _ldap._tcp.dc._msdcs)", setting.OneLine(hostOf(d.Domain)))
 	}
 	domain, err := tlscheck.ParseFQDN(d.Domain)
 	if err != nil {
@@ -80,7 +81,7 @@ func judgeDiscovery(d Discovery) connsec.Verdict {
 	for _, name := range d.Found {
 		host, err := tlscheck.ParseFQDN(name)
 		if err != nil || !strings.HasSuffix(host.String(), "."+domain.String()) {
-			outside = append(outside, oneLine(name))
+			outside = append(outside, setting.OneLine(name))
 		}
 	}
 	v := connsec.Passed("all %d controllers that DNS names are hosts of the domain", len(d.Found))
@@ -130,9 +131,9 @@ func judgeTLSUnavailable(t TLSLook) connsec.Verdict {
 	}
 	switch {
 	case fail != "":
-		return connsec.Failed("%s", oneLine(fail)).With("port", t.Port)
+		return connsec.Failed("%s", setting.OneLine(fail)).With("port", t.Port)
 	case unsure != "" || spoken == 0:
-		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", oneLine(unsure)).With("port", t.Port)
+		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", setting.OneLine(unsure)).With("port", t.Port)
 	}
 	return connsec.Passed("port %d speaks TLS", t.Port)
 }
@@ -334,7 +335,7 @@ func judgeStartTLSInjection(s Server) connsec.Verdict {
 	case GluedInClear:
 		return connsec.Unknown("a request sent together with the StartTLS request was answered in clear where the TLS handshake belongs; what the server would do with another one cannot be told")
 	}
-	return connsec.Unknown("the TLS session after START TLS could not be looked into: %s", oneLine(l.Detail))
+	return connsec.Unknown("the TLS session after START TLS could not be looked into: %s", setting.OneLine(l.Detail))
 }
 
 // RuleAnonymousSearch: the directory is readable by everybody.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ldapwire"
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // session is one LDAP connection on which requests are answered one at a time. It reads
@@ -163,7 +164,7 @@ func describe(r ldapwire.Result) string {
 		s += " (" + name + ")"
 	}
 	if r.Diagnostic != "" {
-		s += ": " + oneLine(r.Diagnostic)
+		s += ": " + setting.OneLine(r.Diagnostic)
 	}
 	return s
 }

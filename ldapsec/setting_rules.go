@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/go-ldap/ldap/v3"
 )
@@ -236,7 +237,7 @@ func judgeAutoDiscovery(c Config) connsec.Verdict {
 	case c.Domain == "":
 		return connsec.Unknown("the server is left to automatic discovery, so which servers are asked, and under which name their certificate is checked, cannot be told from the setting")
 	}
-	return connsec.Unknown("the servers are whatever DNS returns for %s; probing the domain tells", oneLine(hostOf(c.Domain)))
+	return connsec.Unknown("the servers are whatever DNS returns for %s; probing the domain tells", setting.OneLine(hostOf(c.Domain)))
 }
 
 // RuleName: the name rules, for each server.

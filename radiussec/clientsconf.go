@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // Bounds on a configuration. FreeRADIUS has lines of 8 KiB and no bound on the rest.
@@ -69,7 +70,7 @@ func readClients(fsys fs.FS, name, root string) (Inventory, error) {
 	}
 	if len(r.stack) > 1 {
 		open := r.stack[len(r.stack)-1]
-		return Inventory{}, fmt.Errorf("radiussec: %s: section %q is not closed", open.source, oneLine(open.kind))
+		return Inventory{}, fmt.Errorf("radiussec: %s: section %q is not closed", open.source, setting.OneLine(open.kind))
 	}
 	r.finish()
 	return r.inv, nil
@@ -115,25 +116,25 @@ func (r *confReader) problem(at connsec.Position, format string, args ...any) {
 
 func (r *confReader) file(name string, depth int) error {
 	if depth > maxConfDepth {
-		return fmt.Errorf("radiussec: %s: files include each other more than %d deep", oneLine(name), maxConfDepth)
+		return fmt.Errorf("radiussec: %s: files include each other more than %d deep", setting.OneLine(name), maxConfDepth)
 	}
 	if r.files++; r.files > maxConfFiles {
-		return fmt.Errorf("radiussec: %s: more than %d files are included", oneLine(name), maxConfFiles)
+		return fmt.Errorf("radiussec: %s: more than %d files are included", setting.OneLine(name), maxConfFiles)
 	}
 	f, err := r.fsys.Open(name)
 	if err != nil {
-		return fmt.Errorf("radiussec: %s: %w", oneLine(name), reason(err))
+		return fmt.Errorf("radiussec: %s: %w", setting.OneLine(name), reason(err))
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(maxConfTotal-r.total)+1))
 	_ = f.Close()
 	if err != nil {
-		return fmt.Errorf("radiussec: %s: %w", oneLine(name), reason(err))
+		return fmt.Errorf("radiussec: %s: %w", setting.OneLine(name), reason(err))
 	}
 	if r.total += len(data); r.total > maxConfTotal {
-		return fmt.Errorf("radiussec: %s: more than %d MiB of configuration", oneLine(name), maxConfTotal>>20)
+		return fmt.Errorf("radiussec: %s: more than %d MiB of configuration", setting.OneLine(name), maxConfTotal>>20)
 	}
 	if i := bytes.IndexByte(data, 0); i >= 0 {
-		return fmt.Errorf("radiussec: %s: there is a NUL byte; this is no text file", oneLine(name))
+		return fmt.Errorf("radiussec: %s: there is a NUL byte; this is no text file", setting.OneLine(name))
 	}
 	at := connsec.Position{File: name}
 	var joined strings.Builder
@@ -276,7 +277,7 @@ func (r *confReader) item(s string, at connsec.Position) (string, error) {
 		if s == "" || strings.IndexByte(",#}", s[0]) >= 0 {
 			return s, nil
 		}
-		return "", fmt.Errorf("something stands behind the value of %q; put the value in quotes if it contains spaces", oneLine(key.text))
+		return "", fmt.Errorf("something stands behind the value of %q; put the value in quotes if it contains spaces", setting.OneLine(key.text))
 	}
 	if s == "" || s[0] == '#' || s[0] == ',' || s[0] == '}' { // a word alone
 		return s, nil
@@ -293,7 +294,7 @@ func (r *confReader) item(s string, at connsec.Position) (string, error) {
 	if i := strings.LastIndexByte(rest, '{'); i >= 0 && !r.inClient() {
 		return "", r.open(section{kind: key.text, source: at, opaque: true})
 	}
-	return "", fmt.Errorf("%q is neither an item nor a section", oneLine(key.text))
+	return "", fmt.Errorf("%q is neither an item nor a section", setting.OneLine(key.text))
 }
 
 func (r *confReader) inClient() bool { return r.stack[len(r.stack)-1].client != nil }
@@ -372,7 +373,7 @@ func (r *confReader) set(key string, v confValue, at connsec.Position) {
 	case top.client != nil:
 		if _, twice := top.client.items[key]; twice {
 			if key == "secret" {
-				r.problem(at, "client %s has a second secret, which FreeRADIUS ignores", oneLine(top.client.Name))
+				r.problem(at, "client %s has a second secret, which FreeRADIUS ignores", setting.OneLine(top.client.Name))
 			}
 			return
 		}
@@ -412,7 +413,7 @@ func (r *confReader) expand(v confValue) confValue {
 			name, rest, closed := strings.Cut(s[2:], "}")
 			value, ok := r.values[strings.TrimLeft(name, ".")]
 			if !closed || !ok {
-				return confValue{quote: v.quote, why: "it refers to " + oneLine("${"+name+"}") + ", which is not in the files that were read"}
+				return confValue{quote: v.quote, why: "it refers to " + setting.OneLine("${"+name+"}") + ", which is not in the files that were read"}
 			}
 			b.WriteString(value)
 			s = rest
@@ -452,7 +453,7 @@ func (r *confReader) include(s string, at connsec.Position, depth int) error {
 			}
 		}
 		if !ok {
-			r.problem(at, "the included file is outside of the directory that is read: %s", oneLine(value.text))
+			r.problem(at, "the included file is outside of the directory that is read: %s", setting.OneLine(value.text))
 			return nil
 		}
 		target = below
@@ -461,13 +462,13 @@ func (r *confReader) include(s string, at connsec.Position, depth int) error {
 	}
 	target = path.Clean(target)
 	if !fs.ValidPath(target) {
-		r.problem(at, "the included file is outside of the directory that is read: %s", oneLine(value.text))
+		r.problem(at, "the included file is outside of the directory that is read: %s", setting.OneLine(value.text))
 		return nil
 	}
 	if info, err := fs.Stat(r.fsys, target); err == nil && info.IsDir() || whole {
 		names, err := fs.ReadDir(r.fsys, target)
 		if err != nil && !optional {
-			r.problem(at, "the included directory cannot be read: %s", oneLine(value.text))
+			r.problem(at, "the included directory cannot be read: %s", setting.OneLine(value.text))
 		}
 		for _, n := range names {
 			if !n.IsDir() && confFile(n.Name()) {
@@ -481,7 +482,7 @@ func (r *confReader) include(s string, at connsec.Position, depth int) error {
 	err = r.file(target, depth+1)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		if !optional {
-			r.problem(at, "the included file cannot be read: %s", oneLine(value.text))
+			r.problem(at, "the included file cannot be read: %s", setting.OneLine(value.text))
 		}
 		return nil
 	}

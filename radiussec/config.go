@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,9 +12,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
+	"github.com/connsec/connsec/internal/strength"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -31,20 +30,16 @@ const (
 	UDP
 )
 
-var transportNames = []string{"tls", "udp"}
+var transports = setting.Enum[Transport]{Package: "radiussec", Kind: "transport", Names: []string{"tls", "udp"}}
 
 // String returns the name as it stands in JSON.
-func (t Transport) String() string { return name("transport", transportNames, int(t)) }
+func (t Transport) String() string { return transports.Name(t) }
 
 // MarshalText writes the name.
-func (t Transport) MarshalText() ([]byte, error) {
-	return encode("transport", transportNames, int(t))
-}
+func (t Transport) MarshalText() ([]byte, error) { return transports.Encode(t) }
 
 // UnmarshalText accepts the names.
-func (t *Transport) UnmarshalText(text []byte) error {
-	return decode("transport", transportNames, text, t)
-}
+func (t *Transport) UnmarshalText(text []byte) error { return transports.Decode(text, t) }
 
 // Method is how the product hands the user's password on.
 type Method uint8
@@ -63,16 +58,16 @@ const (
 	EAP
 )
 
-var methodNames = []string{"pap", "chap", "ms-chap", "ms-chap-v2", "eap"}
+var methods = setting.Enum[Method]{Package: "radiussec", Kind: "method", Names: []string{"pap", "chap", "ms-chap", "ms-chap-v2", "eap"}}
 
 // String returns the name as it stands in JSON.
-func (m Method) String() string { return name("method", methodNames, int(m)) }
+func (m Method) String() string { return methods.Name(m) }
 
 // MarshalText writes the name.
-func (m Method) MarshalText() ([]byte, error) { return encode("method", methodNames, int(m)) }
+func (m Method) MarshalText() ([]byte, error) { return methods.Encode(m) }
 
 // UnmarshalText accepts the names.
-func (m *Method) UnmarshalText(text []byte) error { return decode("method", methodNames, text, m) }
+func (m *Method) UnmarshalText(text []byte) error { return methods.Decode(text, m) }
 
 // Signing is the use of the Message-Authenticator attribute (RFC 3579, 3.2).
 type Signing uint8
@@ -86,16 +81,16 @@ const (
 	SigningOff
 )
 
-var signingNames = []string{"required", "optional", "off"}
+var signings = setting.Enum[Signing]{Package: "radiussec", Kind: "signing", Names: []string{"required", "optional", "off"}}
 
 // String returns the name as it stands in JSON.
-func (s Signing) String() string { return name("signing", signingNames, int(s)) }
+func (s Signing) String() string { return signings.Name(s) }
 
 // MarshalText writes the name.
-func (s Signing) MarshalText() ([]byte, error) { return encode("signing", signingNames, int(s)) }
+func (s Signing) MarshalText() ([]byte, error) { return signings.Encode(s) }
 
 // UnmarshalText accepts the names.
-func (s *Signing) UnmarshalText(text []byte) error { return decode("signing", signingNames, text, s) }
+func (s *Signing) UnmarshalText(text []byte) error { return signings.Decode(text, s) }
 
 // Identity is what of a certificate names its owner.
 type Identity uint8
@@ -108,41 +103,16 @@ const (
 	CommonName
 )
 
-var identityNames = []string{"san", "cn"}
+var identities = setting.Enum[Identity]{Package: "radiussec", Kind: "identity", Names: []string{"san", "cn"}}
 
 // String returns the name as it stands in JSON.
-func (i Identity) String() string { return name("identity", identityNames, int(i)) }
+func (i Identity) String() string { return identities.Name(i) }
 
 // MarshalText writes the name.
-func (i Identity) MarshalText() ([]byte, error) { return encode("identity", identityNames, int(i)) }
+func (i Identity) MarshalText() ([]byte, error) { return identities.Encode(i) }
 
 // UnmarshalText accepts the names.
-func (i *Identity) UnmarshalText(text []byte) error {
-	return decode("identity", identityNames, text, i)
-}
-
-func name(kind string, names []string, i int) string {
-	if i < len(names) {
-		return names[i]
-	}
-	return fmt.Sprintf("%s(%d)", kind, i)
-}
-
-func encode(kind string, names []string, i int) ([]byte, error) {
-	if i >= len(names) {
-		return nil, fmt.Errorf("radiussec: cannot encode invalid %s(%d)", kind, i)
-	}
-	return []byte(names[i]), nil
-}
-
-func decode[E ~uint8](kind string, names []string, text []byte, into *E) error {
-	i := slices.Index(names, string(text))
-	if i < 0 {
-		return fmt.Errorf("radiussec: unknown %s %q (one of %s)", kind, oneLine(string(text)), strings.Join(names, ", "))
-	}
-	*into = E(i)
-	return nil
-}
+func (i *Identity) UnmarshalText(text []byte) error { return identities.Decode(text, i) }
 
 // Server is one RADIUS server with the secret that it shares with this client, and with
 // nobody else.
@@ -233,7 +203,7 @@ func (c Config) port(s Server) uint16 {
 }
 
 func (c Config) subject(s Server) string {
-	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(oneLine(s.Host), "[]"), strconv.Itoa(int(c.port(s)))), c.Transport)
+	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(setting.OneLine(s.Host), "[]"), strconv.Itoa(int(c.port(s)))), c.Transport)
 }
 
 func (c Config) target() string {
@@ -281,69 +251,15 @@ func (c Config) context() []string {
 func (c Config) Validate() connsec.Report {
 	target := c.target()
 	findings := connsec.Run(target, c, settingChecks)
-	words := contextWords(c.context())
+	words := strength.Words(c.context())
 	for i, s := range c.Servers {
 		one := setServer{Config: c, Server: s, index: i}
-		one.strength = sync.OnceValue(func() strength { return estimate(s.Secret.Reveal(), words) })
+		one.strength = sync.OnceValue(func() strength.Estimate { return strength.Of(s.Secret.Reveal(), words) })
 		findings = append(findings, connsec.Run(c.subject(s), one, serverSettingChecks)...)
 	}
 	return connsec.Report{Target: target, Findings: findings}
 }
 
-// maxConfig bounds a JSON setting.
-const maxConfig = 1 << 20
-
 // ParseJSON reads a setting in JSON. Unknown fields are refused, so that a mistyped name does
 // not silently leave a default in place.
-func ParseJSON(data []byte) (Config, error) {
-	var c Config
-	if len(data) > maxConfig {
-		return c, fmt.Errorf("radiussec: a setting of %d bytes; at most %d are read", len(data), maxConfig)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("radiussec: %w", jsonProblem(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("radiussec: unexpected data after the setting")
-	}
-	return c, nil
-}
-
-// jsonProblem says what is wrong without quoting values: one of them is a secret.
-func jsonProblem(err error) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("the setting is not JSON: mistake at byte %d", syntax.Offset)
-	case errors.As(err, &typ):
-		return fmt.Errorf("the setting's field %q has the wrong type; it must be a %s", oneLine(typ.Field), typ.Type)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the setting is not complete JSON")
-	}
-	return errors.New(oneLine(err.Error()))
-}
-
-// oneLine makes foreign text fit for a finding or an error.
-func oneLine(s string) string {
-	const most = 200
-	if len(s) > 8*most {
-		s = s[:8*most]
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, "?"))
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
+func ParseJSON(data []byte) (Config, error) { return setting.ParseJSON[Config]("radiussec", data) }

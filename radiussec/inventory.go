@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
+	"github.com/connsec/connsec/internal/strength"
 )
 
 // Inventory is what a RADIUS server knows of its clients, or a proxy of its servers too. It is
@@ -77,9 +79,9 @@ type ClientEntry struct {
 }
 
 func (c ClientEntry) String() string {
-	who := oneLine(c.Name)
+	who := setting.OneLine(c.Name)
 	if c.Address != "" && c.Address != c.Name {
-		who += " (" + oneLine(c.Address) + ")"
+		who += " (" + setting.OneLine(c.Address) + ")"
 	}
 	return who
 }
@@ -111,7 +113,7 @@ const maxEach = 1000
 // forgotten; no fingerprint is shown.
 func (inv Inventory) Validate() connsec.Report {
 	report := connsec.Report{Target: inv.Target}
-	words := contextWords(inv.Context)
+	words := strength.Words(inv.Context)
 	entries := inv.compare(words)
 	results := make([][]connsec.Finding, len(entries))
 	judgeAll(len(entries), func(i int) {
@@ -182,7 +184,7 @@ func gather(target string, rule *connsec.Rule, results [][]connsec.Finding) []co
 // entry is a client with what is only known from all of them.
 type entry struct {
 	*ClientEntry
-	strength strength
+	strength strength.Estimate
 	same     []string // others with the same secret, the first few
 	sameMore int
 	other    string // what Others has the same secret for
@@ -199,7 +201,7 @@ func (inv Inventory) compare(words []string) []entry {
 		members  []int32
 		other    string
 		secret   string
-		strength strength
+		strength strength.Estimate
 	}
 	groups := make(map[fingerprint]*group, len(inv.Clients))
 	var order []*group
@@ -229,11 +231,11 @@ func (inv Inventory) compare(words []string) []entry {
 	for _, purpose := range sortedKeys(inv.Others) {
 		if s := inv.Others[purpose]; !s.IsEmpty() {
 			if g := find(s.Reveal()); g.other == "" {
-				g.other = oneLine(purpose)
+				g.other = setting.OneLine(purpose)
 			}
 		}
 	}
-	judgeAll(len(distinct), func(i int) { distinct[i].strength = estimate(distinct[i].secret, words) })
+	judgeAll(len(distinct), func(i int) { distinct[i].strength = strength.Of(distinct[i].secret, words) })
 	const shown = 3
 	for i, g := range of {
 		if g == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -99,7 +100,7 @@ func (c Config) observeUDP(ctx context.Context, s Server) ServerObserved {
 	}
 	addrs, err := c.endpoint(s).Addresses(ctx)
 	if err != nil {
-		o.Problem = oneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
+		o.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
 		return o
 	}
 	// Every question must reach the same server.
@@ -133,7 +134,7 @@ func (c Config) observeUDP(ctx context.Context, s Server) ServerObserved {
 func (p probing) ask(ctx context.Context, code radius.Code, signed, proxied bool, tries int) *Answer {
 	packet, err := p.question(code, p.secret)
 	if err != nil {
-		return &Answer{Problem: oneLine(err.Error())}
+		return &Answer{Problem: setting.OneLine(err.Error())}
 	}
 	if proxied {
 		mark := make([]byte, 8)
@@ -142,7 +143,7 @@ func (p probing) ask(ctx context.Context, code radius.Code, signed, proxied bool
 	}
 	wire, err := encodeRequest(packet, p.secret, signed)
 	if err != nil {
-		return &Answer{Problem: oneLine(err.Error())}
+		return &Answer{Problem: setting.OneLine(err.Error())}
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.wait*time.Duration(tries))
 	defer cancel()
@@ -183,7 +184,7 @@ func (a *Answer) fail(err error) {
 			return
 		}
 	}
-	a.Problem = oneLine(tlscheck.ProblemOf(err).Text)
+	a.Problem = setting.OneLine(tlscheck.ProblemOf(err).Text)
 }
 
 func (o outcome) answer(ctx context.Context) *Answer {
@@ -194,7 +195,7 @@ func (o outcome) answer(ctx context.Context) *Answer {
 	}
 	if o.err != nil {
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.Canceled) {
-			a.Problem = oneLine(o.err.Error())
+			a.Problem = setting.OneLine(o.err.Error())
 		}
 		return a
 	}
@@ -229,13 +230,13 @@ func (c Config) observeTLS(ctx context.Context, s Server) ServerObserved {
 		l := newLink(c, s)
 		defer l.close()
 		if err := l.connect(ctx); err != nil {
-			a.Problem = oneLine(tlscheck.ProblemOf(err).Text)
+			a.Problem = setting.OneLine(tlscheck.ProblemOf(err).Text)
 			return
 		}
 		o.ALPN = l.conn.ConnectionState().NegotiatedProtocol
 		packet, err := c.question(radius.CodeStatusServer, []byte(fixedSecret))
 		if err != nil {
-			a.Problem = oneLine(err.Error())
+			a.Problem = setting.OneLine(err.Error())
 			return
 		}
 		ctx, cancel := context.WithTimeout(ctx, c.Timing.withDefaults().Total)
@@ -251,7 +252,7 @@ func (c Config) observeTLS(ctx context.Context, s Server) ServerObserved {
 	seen, err := e.Observe(ctx)
 	asking.Wait()
 	if err != nil {
-		o.Problem = oneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
+		o.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
 		return o
 	}
 	o.TLS = &seen

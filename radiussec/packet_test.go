@@ -149,27 +149,6 @@ func TestEachServerGetsItsOwnHiding(t *testing.T) {
 	assert.ErrorContains(t, err, "CHAP-Challenge")
 }
 
-func TestEstimates(t *testing.T) {
-	assert.True(t, estimate("Testing-123", nil).known)
-	assert.Less(t, estimate("qwertzuiopasdfghjklyxcvbnm123456", nil).bits, float64(crackable))
-	assert.Less(t, estimate("Sommer2026Sommer2026Sommer2026", nil).bits, float64(crackable))
-	assert.True(t, estimate("dGVzdGluZzEyMw==", nil).known, "testing123 in base64")
-	assert.True(t, estimate("74657374696e67313233", nil).known, "and in hex")
-	with := estimate("kwyjibo-blorptang-zzyzx", contextWords([]string{"kwyjibo.blorptang.zzyzx"})).bits
-	assert.Less(t, with, estimate("kwyjibo-blorptang-zzyzx", nil).bits, "words of the surroundings count")
-	assert.NotPanics(t, func() { estimate(string(bytes.Repeat([]byte("é\xff"), 200)), []string{"é"}) })
-}
-
-func BenchmarkEstimate(b *testing.B) {
-	for name, s := range map[string]string{"generated": "kq7dz4mw-b3xv6hnp-tjr5cy2s-gf4ae7ul", "words": "MyQRadiusServerProductionSecret2024", "default": "testing123"} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				estimate(s, nil)
-			}
-		})
-	}
-}
-
 func BenchmarkSignAndBelieve(b *testing.B) {
 	secret := []byte("kq7dz4mw-b3xv6hnp-tjr5cy2s-gf4ae7ul")
 	p, err := accessRequest(Config{}, secret, "alice", "password")

@@ -2,6 +2,7 @@ package radiussec
 
 import (
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // udpChecks judge a server over UDP, tlsChecks one over TLS.
@@ -240,7 +241,7 @@ func judgeALPN(s ServerObserved) connsec.Verdict {
 	case s.ALPN == alpn10 || s.ALPN == alpn11:
 		return connsec.Passed("it chooses %s", s.ALPN)
 	case s.ALPN != "":
-		return connsec.Failed("it chooses %q", oneLine(s.ALPN))
+		return connsec.Failed("it chooses %q", setting.OneLine(s.ALPN))
 	case s.InTLS.answered():
 		return connsec.Failed("it chooses no protocol, as servers before RFC 9765 do")
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
+	"github.com/connsec/connsec/internal/strength"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -49,7 +51,7 @@ type setServer struct {
 	Config
 	Server
 	index    int
-	strength func() strength // of the secret; estimated when first asked
+	strength func() strength.Estimate // of the secret; estimated when first asked
 }
 
 // shared is a shared secret with what is known about it.
@@ -58,7 +60,7 @@ type shared struct {
 	unresolved string
 	disabled   bool
 	transport  Transport
-	strength   func() strength
+	strength   func() strength.Estimate
 	same       []string // entries of the same inventory
 	sameMore   int
 	other      string // a purpose elsewhere
@@ -71,7 +73,7 @@ func (s setServer) shared() shared {
 	}
 	for _, purpose := range sortedKeys(s.Others) {
 		if !s.Secret.IsEmpty() && s.Secret.Equal(s.Others[purpose]) {
-			k.other = oneLine(purpose)
+			k.other = setting.OneLine(purpose)
 			break
 		}
 	}
@@ -83,7 +85,7 @@ func (s setServer) shared() shared {
 
 func (e entry) shared() shared {
 	return shared{
-		secret: e.Secret, unresolved: e.Unresolved, disabled: e.Disabled, transport: e.Transport, strength: func() strength { return e.strength },
+		secret: e.Secret, unresolved: e.Unresolved, disabled: e.Disabled, transport: e.Transport, strength: func() strength.Estimate { return e.strength },
 		same: e.same, sameMore: e.sameMore, other: e.other, compared: "the other entries",
 	}
 }
@@ -168,14 +170,14 @@ func judgeWeak(s shared) connsec.Verdict {
 	}
 	// The number itself would tell an attacker where to start; the class is enough.
 	switch st := s.strength(); {
-	case st.known:
+	case st.Known:
 		return connsec.Failed("it is a default or example that attackers try first").As(connsec.Critical)
-	case st.bits < crackable:
-		return connsec.Failed("its estimated strength is below %d bits", crackable)
-	case st.bits < adequate:
-		return connsec.Failed("its estimated strength is below %d bits", adequate).As(connsec.Medium)
+	case st.Bits < strength.Crackable:
+		return connsec.Failed("its estimated strength is below %d bits", strength.Crackable)
+	case st.Bits < strength.Adequate:
+		return connsec.Failed("its estimated strength is below %d bits", strength.Adequate).As(connsec.Medium)
 	}
-	return connsec.Passed("its estimated strength is %d bits or more", adequate)
+	return connsec.Passed("its estimated strength is %d bits or more", strength.Adequate)
 }
 
 // RuleSecretReused: the same secret elsewhere.
@@ -294,7 +296,7 @@ var RuleMethodWeak = &connsec.Rule{
 
 func judgeMethod(s setServer) connsec.Verdict {
 	switch {
-	case int(s.Method) >= len(methodNames):
+	case int(s.Method) >= len(methods.Names):
 		return connsec.Unknown("%s is no known method", s.Method)
 	case s.Transport == TLS:
 		return connsec.Passed("%s inside TLS", s.Method)
@@ -328,7 +330,7 @@ var RuleMessageAuthenticatorOff = &connsec.Rule{
 
 func judgeSigning(c Config) connsec.Verdict {
 	switch {
-	case int(c.MessageAuthenticator) >= len(signingNames):
+	case int(c.MessageAuthenticator) >= len(signings.Names):
 		return connsec.Unknown("%s is no known use of the attribute", c.MessageAuthenticator)
 	case c.Transport == TLS:
 		return connsec.Passed("TLS protects requests and answers")

@@ -113,7 +113,7 @@ func (c Config) authOptions(name string) ([]mail.Option, error) {
 			mail.WithSMTPAuth(mail.SMTPAuthSCRAMSHA256PLUS), mail.WithUsername(c.User), mail.WithPassword(c.Password.Reveal()),
 		}, nil
 	}
-	if int(c.Method) >= len(methodNames) {
+	if int(c.Method) >= len(methods.Names) {
 		return nil, fmt.Errorf("smtpsec: %s is no known method", c.Method)
 	}
 	return []mail.Option{mail.WithSMTPAuthCustom(&login{method: c.Method, user: c.User, password: c.Password, host: name})}, nil

@@ -2,16 +2,14 @@ package smtpsec
 
 import (
 	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -31,42 +29,22 @@ const (
 	Plaintext
 )
 
-var modeNames = []string{"smtps", "starttls", "opportunistic", "plaintext"}
+var modes = setting.Enum[Mode]{Package: "smtpsec", Kind: "mode", Names: []string{"smtps", "starttls", "opportunistic", "plaintext"}}
 
 // String returns the name as it stands in JSON.
-func (m Mode) String() string {
-	if int(m) < len(modeNames) {
-		return modeNames[m]
-	}
-	return fmt.Sprintf("mode(%d)", uint8(m))
-}
+func (m Mode) String() string { return modes.Name(m) }
 
 // ParseMode is the inverse of [Mode.String].
-func ParseMode(name string) (Mode, error) {
-	for i, n := range modeNames {
-		if n == name {
-			return Mode(i), nil
-		}
-	}
-	return 0, fmt.Errorf("smtpsec: unknown mode %q (one of %s)", oneLine(name), strings.Join(modeNames, ", "))
+func ParseMode(name string) (m Mode, err error) {
+	err = modes.Decode([]byte(name), &m)
+	return m, err
 }
 
 // MarshalText writes the name.
-func (m Mode) MarshalText() ([]byte, error) {
-	if int(m) >= len(modeNames) {
-		return nil, fmt.Errorf("smtpsec: cannot encode invalid %s", m)
-	}
-	return []byte(m.String()), nil
-}
+func (m Mode) MarshalText() ([]byte, error) { return modes.Encode(m) }
 
 // UnmarshalText accepts the names.
-func (m *Mode) UnmarshalText(text []byte) error {
-	v, err := ParseMode(string(text))
-	if err == nil {
-		*m = v
-	}
-	return err
-}
+func (m *Mode) UnmarshalText(text []byte) error { return modes.Decode(text, m) }
 
 // Method is the SASL mechanism with which the client authenticates. Every method runs inside
 // verified TLS only.
@@ -90,33 +68,24 @@ const (
 	CRAMMD5
 )
 
-var methodNames = []string{"auto", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "XOAUTH2", "CRAM-MD5"}
-
-// String returns the mechanism's registered name, or "auto".
-func (m Method) String() string {
-	if int(m) < len(methodNames) {
-		return methodNames[m]
-	}
-	return fmt.Sprintf("method(%d)", uint8(m))
+var methods = setting.Enum[Method]{
+	Package: "smtpsec", Kind: "authentication method",
+	Names: []string{"auto", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "XOAUTH2", "CRAM-MD5"},
 }
 
+// String returns the mechanism's registered name, or "auto".
+func (m Method) String() string { return methods.Name(m) }
+
 // ParseMethod reads the name of a mechanism; upper and lower case are the same.
-func ParseMethod(name string) (Method, error) {
-	for i, n := range methodNames {
-		if strings.EqualFold(n, name) {
-			return Method(i), nil
-		}
+func ParseMethod(name string) (m Method, err error) {
+	if i := slices.IndexFunc(methods.Names, func(n string) bool { return strings.EqualFold(n, name) }); i >= 0 {
+		return Method(i), nil
 	}
-	return 0, fmt.Errorf("smtpsec: unknown authentication method %q (one of %s)", oneLine(name), strings.Join(methodNames, ", "))
+	return 0, methods.Decode([]byte(name), &m)
 }
 
 // MarshalText writes the name.
-func (m Method) MarshalText() ([]byte, error) {
-	if int(m) >= len(methodNames) {
-		return nil, fmt.Errorf("smtpsec: cannot encode invalid %s", m)
-	}
-	return []byte(m.String()), nil
-}
+func (m Method) MarshalText() ([]byte, error) { return methods.Encode(m) }
 
 // UnmarshalText accepts what ParseMethod does.
 func (m *Method) UnmarshalText(text []byte) error {
@@ -247,7 +216,7 @@ func (c Config) target() string {
 	if c.Host == "" {
 		return "SMTP without a host"
 	}
-	return scheme + "://" + net.JoinHostPort(strings.Trim(oneLine(hostOf(c.Host)), "[]"), strconv.Itoa(int(c.port())))
+	return scheme + "://" + net.JoinHostPort(strings.Trim(setting.OneLine(hostOf(c.Host)), "[]"), strconv.Itoa(int(c.port())))
 }
 
 // hostOf drops what stands before an @, because that could be a password.
@@ -264,38 +233,6 @@ func (c Config) Validate() connsec.Report {
 	return connsec.Report{Target: target, Findings: connsec.Run(target, c, settingChecks)}
 }
 
-// maxConfig bounds a JSON setting.
-const maxConfig = 1 << 20
-
 // ParseJSON reads a setting in JSON. Unknown fields are refused, so that a mistyped name does
 // not silently leave a default in place.
-func ParseJSON(data []byte) (Config, error) {
-	var c Config
-	if len(data) > maxConfig {
-		return c, fmt.Errorf("smtpsec: a setting of %d bytes; at most %d are read", len(data), maxConfig)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("smtpsec: %w", jsonProblem(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("smtpsec: unexpected data after the setting")
-	}
-	return c, nil
-}
-
-// jsonProblem says what is wrong without quoting values: one of them is a password.
-func jsonProblem(err error) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("the setting is not JSON: mistake at byte %d", syntax.Offset)
-	case errors.As(err, &typ):
-		return fmt.Errorf("the setting's field %q has the wrong type; it must be a %s", oneLine(typ.Field), typ.Type)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the setting is not complete JSON")
-	}
-	return errors.New(oneLine(err.Error()))
-}
+func ParseJSON(data []byte) (Config, error) { return setting.ParseJSON[Config]("smtpsec", data) }

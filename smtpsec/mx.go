@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/miekg/dns"
 )
@@ -80,9 +81,9 @@ type Policy struct {
 
 func (c Config) policySubject() string {
 	if c.Domain == "" {
-		return oneLine(hostOf(c.Host))
+		return setting.OneLine(hostOf(c.Host))
 	}
-	return oneLine(hostOf(c.Domain))
+	return setting.OneLine(hostOf(c.Domain))
 }
 
 // hold takes over the chains that were seen.
@@ -114,7 +115,7 @@ func (c Config) lookPolicy(ctx context.Context, p *Policy) {
 	}
 	server, err := c.DNS.address()
 	if err != nil {
-		p.Problem = oneLine(err.Error())
+		p.Problem = setting.OneLine(err.Error())
 		return
 	}
 	p.Domain, p.Host = domain.String(), host.String()
@@ -198,7 +199,7 @@ func lookup(ctx context.Context, server, name string, kind uint16) (Lookup, []TL
 		case *dns.TLSA:
 			if kind == dns.TypeTLSA {
 				tlsa = append(tlsa, TLSA{rr.Usage, rr.Selector, rr.MatchingType, strings.ToLower(rr.Certificate)})
-				l.Records = append(l.Records, oneLine(fmt.Sprintf("%d %d %d %s", rr.Usage, rr.Selector, rr.MatchingType, rr.Certificate)))
+				l.Records = append(l.Records, setting.OneLine(fmt.Sprintf("%d %d %d %s", rr.Usage, rr.Selector, rr.MatchingType, rr.Certificate)))
 			}
 		}
 	}
@@ -237,13 +238,13 @@ func (c Config) fetchPolicy(ctx context.Context, p *Policy) {
 		problem := tlscheck.ProblemOf(err)
 		switch {
 		case errors.As(err, &bad):
-			p.STSFailed = oneLine("the certificate of " + host + " is not accepted: " + strings.TrimPrefix(bad.Err.Error(), "x509: "))
+			p.STSFailed = setting.OneLine("the certificate of " + host + " is not accepted: " + strings.TrimPrefix(bad.Err.Error(), "x509: "))
 		case problem.Kind == tlscheck.Refused, problem.Kind == tlscheck.NotTLS, problem.Kind == tlscheck.Alert, problem.Kind == tlscheck.Closed:
-			p.STSFailed = oneLine(host + ": " + problem.Text)
+			p.STSFailed = setting.OneLine(host + ": " + problem.Text)
 		case strings.Contains(err.Error(), "does not exist in DNS"), strings.Contains(err.Error(), "has no address"):
 			p.STSFailed = host + " has no address in DNS"
 		default:
-			p.STSUnseen = oneLine(host + ": " + problem.Text)
+			p.STSUnseen = setting.OneLine(host + ": " + problem.Text)
 		}
 		return
 	}
@@ -258,7 +259,7 @@ func (c Config) fetchPolicy(ctx context.Context, p *Policy) {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxPolicy+1))
 	if err != nil {
-		p.STSUnseen = oneLine(host + ": " + tlscheck.ProblemOf(err).Text)
+		p.STSUnseen = setting.OneLine(host + ": " + tlscheck.ProblemOf(err).Text)
 		return
 	}
 	p.STSText = strings.ToValidUTF8(string(body), "?")

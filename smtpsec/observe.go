@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -38,13 +39,13 @@ const (
 // what the server logs.
 func (c Config) Observe(ctx context.Context) (Observation, error) {
 	started := c.now()
-	o := Observation{Target: c.target(), Host: oneLine(hostOf(c.Host)), At: started, Mode: c.Mode, MX: c.MX}
+	o := Observation{Target: c.target(), Host: setting.OneLine(hostOf(c.Host)), At: started, Mode: c.Mode, MX: c.MX}
 	if err := c.heloProblem(); err != nil {
 		return o, err
 	}
 	addrs, err := c.endpoint(c.clearPort(), wayStartTLS).Addresses(ctx)
 	if err != nil {
-		return o, fmt.Errorf("smtpsec: %s: %s", o.Target, oneLine(strings.TrimPrefix(err.Error(), "tlscheck: ")))
+		return o, fmt.Errorf("smtpsec: %s: %s", o.Target, setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: ")))
 	}
 	var wg sync.WaitGroup
 	o.Clear = ClearLook{Port: c.clearPort(), Subject: c.subject(c.clearPort(), wayStartTLS), MX: c.MX}
@@ -54,7 +55,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 		wg.Go(func() { c.lookImplicit(ctx, o.Implicit) })
 	}
 	if c.MX {
-		o.Policy = &Policy{Domain: oneLine(hostOf(c.Domain)), Host: o.Host, Subject: c.policySubject()}
+		o.Policy = &Policy{Domain: setting.OneLine(hostOf(c.Domain)), Host: o.Host, Subject: c.policySubject()}
 		wg.Go(func() { c.lookPolicy(ctx, o.Policy) })
 	}
 	wg.Wait()
@@ -96,7 +97,7 @@ func (o Observation) seen() bool {
 }
 
 func (c Config) subject(port uint16, way string) string {
-	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(oneLine(hostOf(c.Host)), "[]"), strconv.Itoa(int(port))), way)
+	return fmt.Sprintf("%s (%s)", net.JoinHostPort(strings.Trim(setting.OneLine(hostOf(c.Host)), "[]"), strconv.Itoa(int(port))), way)
 }
 
 // endpoint is one way to the server, for tlscheck.
@@ -152,7 +153,7 @@ func (c Config) lookClear(ctx context.Context, addrs []netip.AddrPort, l *ClearL
 	within(ctx, greetTimeout, conn, func() {
 		var greeting *Reply
 		if greeting, err = w.greet(); err == nil {
-			l.Greeting = oneLine(greeting.Text)
+			l.Greeting = setting.OneLine(greeting.Text)
 			l.Before, err = w.ehlo(c.helo(conn))
 		}
 	})
@@ -462,7 +463,7 @@ func (c Config) lookImplicit(ctx context.Context, l *ImplicitLook) {
 			if err != nil {
 				return
 			}
-			l.Greeting = oneLine(greeting.Text)
+			l.Greeting = setting.OneLine(greeting.Text)
 			if l.Inside, err = w.ehlo(c.helo(inside)); err == nil {
 				_, _, _ = w.ask("QUIT")
 			}

@@ -7,10 +7,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // maxURL bounds what an administrator types.
@@ -43,7 +43,7 @@ func ParseURL(s string) (Config, error) {
 	case "smtp":
 		c.Mode = Opportunistic
 	default:
-		return Config{}, fmt.Errorf("smtpsec: scheme %q is not SMTP; write smtps://", oneLine(scheme))
+		return Config{}, fmt.Errorf("smtpsec: scheme %q is not SMTP; write smtps://", setting.OneLine(scheme))
 	}
 	if strings.ContainsRune(rest, '#') {
 		return Config{}, errors.New("smtpsec: the SMTP URL has a fragment (#…); write # in a password as %23")
@@ -89,7 +89,7 @@ func (c *Config) parameters(query string) error {
 	}
 	for key, given := range values {
 		if len(given) > 1 {
-			return fmt.Errorf("smtpsec: parameter %q stands more than once in the SMTP URL", oneLine(key))
+			return fmt.Errorf("smtpsec: parameter %q stands more than once in the SMTP URL", setting.OneLine(key))
 		}
 	}
 	take := func(key string) (string, bool) {
@@ -126,7 +126,7 @@ func (c *Config) parameters(query string) error {
 	}
 	if v, ok := take("auth"); ok {
 		if c.Method, err = ParseMethod(v); err != nil {
-			return fmt.Errorf("smtpsec: parameter \"auth\" of the SMTP URL is none of %s", strings.Join(methodNames, ", "))
+			return fmt.Errorf("smtpsec: parameter \"auth\" of the SMTP URL is none of %s", strings.Join(methods.Names, ", "))
 		}
 	}
 	// What demands TLS is applied after what permits its absence.
@@ -164,7 +164,7 @@ func (c *Config) parameters(query string) error {
 		}
 	}
 	for key := range values {
-		return fmt.Errorf("smtpsec: parameter %q of the SMTP URL is not known", oneLine(key))
+		return fmt.Errorf("smtpsec: parameter %q of the SMTP URL is not known", setting.OneLine(key))
 	}
 	return wrong
 }
@@ -225,7 +225,7 @@ func ParseForm(f Form) (Config, error) {
 	case "none", "":
 		c.Mode = Plaintext
 	default:
-		return Config{}, fmt.Errorf("smtpsec: security %q is none of None, SSL, TLS, STARTTLS", oneLine(f.Security))
+		return Config{}, fmt.Errorf("smtpsec: security %q is none of None, SSL, TLS, STARTTLS", setting.OneLine(f.Security))
 	}
 	server := strings.TrimSpace(f.Server)
 	switch {
@@ -255,26 +255,4 @@ func ParseForm(f Form) (Config, error) {
 		c.Domain = strings.TrimSuffix(sender[i+1:], ">")
 	}
 	return c, nil
-}
-
-// oneLine makes foreign text fit for a message: one line, printable, bounded.
-func oneLine(s string) string {
-	const most = 200
-	if len(s) > 16*most {
-		s = s[:16*most]
-	}
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		return -1
-	}, strings.ToValidUTF8(s, "?"))
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

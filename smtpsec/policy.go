@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // STSPolicy is an MTA-STS policy (RFC 8461, 3.2).
@@ -169,7 +171,7 @@ func reportTo(txt []string) ([]string, error) {
 		if !strings.HasPrefix(lower, "mailto:") && !strings.HasPrefix(lower, "https://") || strings.HasSuffix(lower, ":") || strings.HasSuffix(lower, "//") {
 			return nil, errors.New("the record's rua is neither a mailto: nor an https: address")
 		}
-		out = append(out, oneLine(u))
+		out = append(out, setting.OneLine(u))
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -43,7 +44,7 @@ func (o Observation) Judge() connsec.Report {
 	}
 	for i, f := range r.Findings { // recorded facts may come from anywhere
 		if strings.ContainsAny(f.Detail, "\r\n") {
-			r.Findings[i].Detail = oneLine(f.Detail)
+			r.Findings[i].Detail = setting.OneLine(f.Detail)
 		}
 	}
 	return r
@@ -80,13 +81,13 @@ func judgeImplicit(l ImplicitLook) connsec.Verdict {
 	}
 	switch {
 	case fail != "":
-		v := connsec.Failed("%s", oneLine(fail)).With("port", l.Port)
+		v := connsec.Failed("%s", setting.OneLine(fail)).With("port", l.Port)
 		if l.Wanted { // the setting cannot work
 			v = v.As(connsec.High)
 		}
 		return v
 	case unsure != "" || spoken == 0:
-		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", orElse(oneLine(unsure), "no address could be looked at")).With("port", l.Port)
+		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", orElse(setting.OneLine(unsure), "no address could be looked at")).With("port", l.Port)
 	}
 	return connsec.Passed("port %d speaks TLS", l.Port)
 }
@@ -104,7 +105,7 @@ func (l ClearLook) notSpoken() (connsec.Verdict, bool) {
 	case l.Problem.Kind == tlscheck.Refused:
 		return connsec.Skipped("port %d is closed", l.Port), true
 	case l.Problem.Kind != "":
-		return connsec.Unknown("no conversation on port %d: %s", l.Port, oneLine(l.Problem.Text)), true
+		return connsec.Unknown("no conversation on port %d: %s", l.Port, setting.OneLine(l.Problem.Text)), true
 	case l.Before == nil:
 		return connsec.Unknown("the server's reply to EHLO on port %d was not seen", l.Port), true
 	}
@@ -240,7 +241,7 @@ func judgeInjection(l ClearLook) connsec.Verdict {
 	case l.Injected == InjectedRefused:
 		return connsec.Passed("the server refuses to begin TLS with a command behind STARTTLS")
 	}
-	return connsec.Unknown("what becomes of a command behind STARTTLS could not be seen: %s", orElse(oneLine(l.InjectedDetail), "no answer"))
+	return connsec.Unknown("what becomes of a command behind STARTTLS could not be seen: %s", orElse(setting.OneLine(l.InjectedDetail), "no answer"))
 }
 
 // RuleCapabilitiesDiffer: the offers before and within TLS do not fit together.

@@ -170,7 +170,7 @@ func judgeAuthWeak(c Config) connsec.Verdict {
 	switch {
 	case c.User == "" && c.Password.IsEmpty():
 		return connsec.Skipped("no login is set")
-	case int(c.Method) >= len(methodNames):
+	case int(c.Method) >= len(methods.Names):
 		return connsec.Unknown("%s is no known method", c.Method)
 	case c.Method == CRAMMD5 && verified:
 		return connsec.Failed("CRAM-MD5, within verified TLS").As(connsec.Medium)

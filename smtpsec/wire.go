@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -35,7 +36,7 @@ func (r *Reply) String() string {
 	if r == nil {
 		return "no answer"
 	}
-	return oneLine(fmt.Sprintf("%d %s", r.Code, r.Text))
+	return setting.OneLine(fmt.Sprintf("%d %s", r.Code, r.Text))
 }
 
 func (r *Reply) is(codes ...int) bool {
@@ -223,7 +224,7 @@ func clipWord(s string) string {
 	if len(s) > most {
 		s = s[:most]
 	}
-	return oneLine(s)
+	return setting.OneLine(s)
 }
 
 // Has reports whether the server offers an extension.
@@ -314,6 +315,6 @@ func problemOf(err error) tlscheck.Problem {
 	if errors.As(err, &answer) { // whose text may have the words that ProblemOf looks for
 		p = tlscheck.Problem{Kind: tlscheck.Other, Text: answer.Error()}
 	}
-	p.Text = oneLine(p.Text)
+	p.Text = setting.OneLine(p.Text)
 	return p
 }
