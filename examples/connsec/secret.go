@@ -14,34 +14,57 @@ import (
 
 func secretCommand() command {
 	return command{
-		name: "secret", args: "new|check", about: "make a shared secret, or judge one: check FILE, or from standard input",
+		name: "secret", about: "make shared secrets, judge them, find where they leaked, roll them over",
+		sub: []command{secretNewCommand(), secretCheckCommand()},
+	}
+}
+
+func secretNewCommand() command {
+	return command{
+		name: "secret new", args: "", about: "make a random secret",
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default)")
-			plan := fs.Bool("plan", false, "with new: how to replace the old secret, step by step")
+			plan := fs.Bool("plan", false, "how to replace the old secret, step by step")
+			return func(_ context.Context, c *call) error {
+				switch {
+				case *purpose != "radius":
+					return usagef("secrets are made for radius")
+				case len(c.args) > 0:
+					return usagef("secret new takes no arguments")
+				}
+				fmt.Fprintln(c.out, radiussec.NewSecret().Reveal())
+				if *plan {
+					for i, step := range radiussec.RolloverPlan() {
+						fmt.Fprintf(c.out, "\n%d. %-6s %s\n", i+1, step.Where, hang(10, step.Do))
+						fmt.Fprintf(c.out, "          %s\n", hang(10, step.Why))
+					}
+				}
+				return nil
+			}
+		},
+	}
+}
+
+func secretCheckCommand() command {
+	return command{
+		name: "secret check", args: "[FILE]", about: "judge a secret from a file, or from standard input",
+		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
+			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default)")
 			var words fileList
 			fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
 			return func(_ context.Context, c *call) error {
 				switch {
 				case *purpose != "radius":
-					return usagef("secrets are made and judged for radius")
-				case len(c.args) == 1 && c.args[0] == "new":
-					fmt.Fprintln(c.out, radiussec.NewSecret().Reveal())
-					if *plan {
-						for i, step := range radiussec.RolloverPlan() {
-							fmt.Fprintf(c.out, "\n%d. %-6s %s\n", i+1, step.Where, hang(10, step.Do))
-							fmt.Fprintf(c.out, "          %s\n", hang(10, step.Why))
-						}
-					}
-					return nil
-				case len(c.args) >= 1 && len(c.args) <= 2 && c.args[0] == "check":
-					secret, name, err := readSecret(c)
-					if err != nil {
-						return err
-					}
-					inventory := radiussec.Inventory{Target: name, Context: words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
-					return c.finish([]connsec.Report{aboutSecret(inventory.Validate())})
+					return usagef("secrets are judged for radius")
+				case len(c.args) > 1:
+					return usagef("give one file, or none for standard input")
 				}
-				return usagef("say new, or check and a file")
+				secret, name, err := readSecret(c)
+				if err != nil {
+					return err
+				}
+				inventory := radiussec.Inventory{Target: name, Context: words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
+				return c.finish([]connsec.Report{aboutSecret(inventory.Validate())})
 			}
 		},
 	}
@@ -62,9 +85,9 @@ func aboutSecret(r connsec.Report) connsec.Report {
 
 // readSecret never takes a secret from the arguments, where every user of the machine sees it.
 func readSecret(c *call) (secret connsec.Secret, name string, err error) {
-	if len(c.args) == 2 {
-		secret, err = audit.ReadSecret(c.args[1])
-		return secret, c.args[1], err
+	if len(c.args) == 1 {
+		secret, err = audit.ReadSecret(c.args[0])
+		return secret, c.args[0], err
 	}
 	const most = 64 << 10
 	data, err := io.ReadAll(io.LimitReader(c.in, most))
