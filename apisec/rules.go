@@ -1,0 +1,38 @@
+package apisec
+
+import (
+	"slices"
+
+	"github.com/connsec/connsec"
+)
+
+// Rules returns the rules of this package. The tls-*, cert-*, http-* and name-* findings of a
+// report belong to [tlscheck.Rules].
+func Rules() []*connsec.Rule {
+	var out []*connsec.Rule
+	for _, r := range slices.Concat[[]*connsec.Rule]() {
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func rulesOf[T any](checks []connsec.Check[T]) []*connsec.Rule {
+	out := make([]*connsec.Rule, len(checks))
+	for i, c := range checks {
+		out[i] = c.Rule
+	}
+	return out
+}
+
+// The documents that the rules cite.
+
+func rfc(number, section string) connsec.Citation {
+	return connsec.Citation{Doc: "RFC " + number, Section: section, URL: "https://www.rfc-editor.org/rfc/rfc" + number}
+}
+
+var refGuide = connsec.Citation{
+	Doc: "MyQ Central Server security guide", Section: "Connection security",
+	URL: "https://docs.myq-solution.com/en/security/1.0/connection-security",
+}
