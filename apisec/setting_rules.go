@@ -276,7 +276,7 @@ var RuleSecretShared = &connsec.Rule{
 	Why:      "Whoever takes it from one place can use it in the others, no log tells who did what, and it cannot be changed without breaking all of them at once.",
 	Fix:      "Register a client of its own for each program and each service, each with a generated secret.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("6819", "5.2.3.1"), owasp("2.5 Identity and access management")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6819", "5.2.3.4"), owasp("1 Introduction")}, Since: "0.1.0",
 }
 
 func judgeShared(j judged) connsec.Verdict {
@@ -317,7 +317,7 @@ var RuleSecretLiteral = &connsec.Rule{
 	Why:      "Such files are copied, mailed to support, backed up and checked in, and the secret goes with them to people who were never meant to have it.",
 	Fix:      "Put a reference in its place: to the operating system's secret store (DPAPI, Key Vault, systemd credentials), or to a file of its own that only the service may read.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{owasp("2.1 High availability"), rfc("6819", "5.3.3"), {Doc: "CWE-798", URL: "https://cwe.mitre.org/data/definitions/798.html"}}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6819", "5.3.1"), rfc("6819", "5.3.3"), owasp("1 Introduction"), {Doc: "CWE-798", URL: "https://cwe.mitre.org/data/definitions/798.html"}}, Since: "0.1.0",
 }
 
 func judgeLiteral(j judged) connsec.Verdict {
@@ -342,7 +342,7 @@ var RuleSecretOld = &connsec.Rule{
 	Why:      "Every copy that was ever made, in a backup, a log, with somebody who has left, works until the secret is changed.",
 	Fix:      "Change it, with an overlap in which both work: connsec secret rotate.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{owasp("2.7.2 Rotation"), rfc("6819", "5.1.5.3")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{owasp("2.7.2 Rotation")}, Since: "0.1.0",
 }
 
 func judgeOld(j judged) connsec.Verdict {
@@ -462,7 +462,7 @@ var RuleSecretNoOwner = &connsec.Rule{
 	Why:      "When it leaks, nobody knows what stops if it is revoked; so it is not revoked.",
 	Fix:      "Name a person or a team as its owner.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{owasp("2.8 Metadata to manage secrets")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{owasp("2.7 Secret Lifecycle"), rfc("6819", "5.2.3.6")}, Since: "0.1.0",
 }
 
 func judgeNoOwner(j judged) connsec.Verdict {

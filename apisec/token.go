@@ -67,6 +67,7 @@ func (c Client) Token(ctx context.Context) (Token, error) {
 type source struct {
 	client    Client
 	url       tokenURL
+	hosts     map[string]bool // that get the token, as "host:port"
 	transport *http.Transport
 }
 
@@ -103,7 +104,7 @@ func (c Client) source() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{client: c, url: u, transport: c.transport(u, hosts)}, nil
+	return &source{client: c, url: u, hosts: hosts, transport: c.transport(u, hosts)}, nil
 }
 
 // isScopeToken: RFC 6749 §3.3.

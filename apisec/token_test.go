@@ -46,7 +46,7 @@ func with(c apisec.Client, change func(*apisec.Client)) apisec.Client {
 }
 
 // endpoint is a server of tests with a certificate for host, and the setting of a client for it.
-func endpoint(tb testing.TB, handler http.HandlerFunc) apisec.Client {
+func endpoint(tb testing.TB, handler http.HandlerFunc, options ...func(*httptest.Server)) apisec.Client {
 	tb.Helper()
 	ca := testca.MustNew(tb)
 	cfg, err := tlscheck.ServerConfig(tlscheck.Modern, ca.MustIssue(tb, testca.Leaf{Names: []string{host}}).TLS())
@@ -55,12 +55,18 @@ func endpoint(tb testing.TB, handler http.HandlerFunc) apisec.Client {
 	s.TLS = cfg
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	for _, option := range options {
+		option(s)
+	}
 	s.StartTLS()
 	tb.Cleanup(s.Close)
 	return with(client(), func(c *apisec.Client) {
 		c.Connect, c.Roots = s.Listener.Addr().String(), ca.Pool()
 	})
 }
+
+// http11 keeps a server from HTTP/2.
+func http11(s *httptest.Server) { s.EnableHTTP2 = false }
 
 func deadline(tb testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
