@@ -303,3 +303,6 @@ func hold(token Token, asked time.Time) held {
 	}
 	return held{value: token.Value, renew: asked.Add(life - min(life/10, mostEarly)), ends: asked.Add(life)}
 }
+
+// Format keeps printers out of a transport in use.
+func (t *authorised) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "apisec transport") }
