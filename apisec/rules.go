@@ -12,6 +12,7 @@ func Rules() []*connsec.Rule {
 	var out []*connsec.Rule
 	for _, r := range slices.Concat(
 		rulesOf(settingChecks),
+		rulesOf(serverChecks),
 	) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)

@@ -137,7 +137,8 @@ func (s *source) fetch(ctx context.Context) (Token, error) {
 	return token, nil
 }
 
-// tokenRequest is the request for a token (RFC 6749 §4.4.2) in the style of the setting.
+// tokenRequest is the request for a token (RFC 6749 §4.4.2) in the style of the setting. Without
+// an identifier no client is named in it.
 func tokenRequest(ctx context.Context, u *url.URL, c Client) (*http.Request, error) {
 	scope := strings.Join(c.Scopes, " ")
 	var body, contentType string
@@ -148,7 +149,7 @@ func tokenRequest(ctx context.Context, u *url.URL, c Client) (*http.Request, err
 		if scope != "" {
 			form.Set("scope", scope)
 		}
-		if c.Style == Form {
+		if c.Style == Form && c.ID != "" {
 			form.Set("client_id", c.ID)
 			form.Set("client_secret", c.Secret.Reveal())
 		}
@@ -175,8 +176,8 @@ func jsonBody(c Client, scope string) string {
 	body, _ := json.Marshal(struct { // of texts only, so there is no error
 		Grant  string `json:"grant_type"`
 		Scope  string `json:"scope,omitempty"`
-		ID     string `json:"client_id"`
-		Secret string `json:"client_secret"`
+		ID     string `json:"client_id,omitempty"`
+		Secret string `json:"client_secret,omitempty"`
 	}{c.Grant.String(), scope, c.ID, c.Secret.Reveal()})
 	return string(body)
 }

@@ -113,8 +113,12 @@ func plainError(ctx context.Context, err error) error {
 	)
 	problem := tlscheck.ProblemOf(err)
 	switch {
-	case errors.As(err, &unverified), errors.As(err, &dns), errors.Is(err, errForeignHost):
-		return err
+	case errors.As(err, &unverified):
+		return unverified
+	case errors.As(err, &dns):
+		return dns
+	case errors.Is(err, errForeignHost):
+		return errForeignHost
 	case problem.Kind == tlscheck.Other && !errors.As(err, &op):
 		return errors.New("the answer is not well-formed HTTP")
 	}

@@ -228,6 +228,10 @@ type Exposure struct {
 	Mode  string   `json:"mode,omitempty"` // as the system shows it
 }
 
+// ExposureOf says who else than its owner may read a file: by its permission bits, or by its
+// access control list on Windows. A link is followed. It does not look at the directories above.
+func ExposureOf(path string) Exposure { return exposureOf(path) }
+
 // PasswordFacts is what is known of the password of a PFX, in classes that give nothing of it
 // away.
 type PasswordFacts struct {

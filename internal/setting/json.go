@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // maxJSON bounds a setting.
@@ -34,11 +35,14 @@ func ParseJSON[T any](pkg string, data []byte) (T, error) {
 func problem(err error) error {
 	var syntax *json.SyntaxError
 	var typ *json.UnmarshalTypeError
+	var date *time.ParseError
 	switch {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("the setting is not JSON: mistake at byte %d", syntax.Offset)
 	case errors.As(err, &typ):
 		return fmt.Errorf("the setting's field %q has the wrong type; it must be a %s", OneLine(typ.Field), typ.Type)
+	case errors.As(err, &date): // which quotes the value
+		return errors.New("a date of the setting is not one; write it as 2026-01-31T00:00:00Z")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the setting is not complete JSON")
 	}

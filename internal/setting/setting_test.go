@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/connsec/connsec/internal/setting"
@@ -41,6 +42,8 @@ type sample struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
 	Port     uint16 `json:"port"`
+
+	Since time.Time `json:"since"`
 }
 
 func TestParseJSON(t *testing.T) {
@@ -53,6 +56,7 @@ func TestParseJSON(t *testing.T) {
 		`{"name":"a"} {}`:          "samplesec: unexpected data after the setting",
 		`{"naem":"a"}`:             `samplesec: json: unknown field "naem"`,
 		`{"port":"hunter2"}`:       `samplesec: the setting's field "port" has the wrong type; it must be a uint16`,
+		`{"since":"hunter2"}`:      "samplesec: a date of the setting is not one; write it as 2026-01-31T00:00:00Z",
 		`{"password":hunter2}`:     "samplesec: the setting is not JSON: mistake at byte 13",
 		strings.Repeat(" ", 1<<21): "samplesec: a setting of 2097152 bytes; at most 1048576 are read",
 	} {

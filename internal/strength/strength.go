@@ -88,6 +88,11 @@ func Of(secret string, words []string) Estimate {
 	if text, ok := encoded(secret); ok { // a word in base64 is no stronger than the word
 		return Of(text, words)
 	}
+	if unit := period(secret); len(unit) < len(secret) { // "a1b2a1b2a1b2" is no stronger than its unit
+		e := Of(unit, words)
+		e.Bits += math.Log2(float64(len(secret) / len(unit)))
+		return e
+	}
 	if len(secret) > maxEstimated {
 		secret = strings.ToValidUTF8(secret[:maxEstimated], "")
 	}
@@ -100,6 +105,18 @@ func Of(secret string, words []string) Estimate {
 		return Estimate{Bits: least}
 	}
 	return Estimate{Bits: zxcvbn.PasswordStrength(secret, words).Entropy}
+}
+
+// period returns the shortest text of which s is a repetition, perhaps s itself. The last
+// repetition may be cut off.
+func period(s string) string {
+	const longest = 32 // a longer unit is judged as it stands
+	for n := 1; n <= min(longest, len(s)/2); n++ {
+		if s[n:] == s[:len(s)-n] {
+			return s[:n]
+		}
+	}
+	return s
 }
 
 // encoded returns what a secret is the hex or base64 form of, if that is text of people. Eight

@@ -12,6 +12,9 @@ func TestEstimates(t *testing.T) {
 	assert.True(t, strength.Of("Testing-123", nil).Known)
 	assert.Less(t, strength.Of("qwertzuiopasdfghjklyxcvbnm123456", nil).Bits, float64(strength.Crackable))
 	assert.Less(t, strength.Of("Sommer2026Sommer2026Sommer2026", nil).Bits, float64(strength.Crackable))
+	for _, repeated := range []string{"a1b2a1b2a1b2a1b2a1b2a1b2a1b2a1b2a1b2a1b2", "kq7dz4mwkq7dz4mwkq7dz4mwkq7dz4mw", "x9x9x9x9x9x9x9x9x9x9x9x9x9x9x9x9x"} {
+		assert.Less(t, strength.Of(repeated, nil).Bits, float64(strength.Crackable), repeated)
+	}
 	assert.True(t, strength.Of("dGVzdGluZzEyMw==", nil).Known, "testing123 in base64")
 	assert.True(t, strength.Of("74657374696e67313233", nil).Known, "and in hex")
 	with := strength.Of("kwyjibo-blorptang-zzyzx", strength.Words([]string{"kwyjibo.blorptang.zzyzx"})).Bits
