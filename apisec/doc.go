@@ -1,2 +1,46 @@
-// Package apisec keeps the secrets of REST API clients from exposure and makes them roll over.
+// Package apisec keeps the secrets of REST API clients from exposure: it judges secrets and the
+// settings around them, gets tokens without giving either away, and asks token endpoints what
+// they enforce.
+//
+// The threat is whoever gets hold of a client secret or a token: by guessing it, from a file, a
+// log or a URL, on the path of a request in clear, or because the client hands it to the wrong
+// server. A secret works for everybody who has it, from anywhere, until it is changed.
+//
+// # Setting
+//
+// [Client] is a client's setting: identifier, secret, where tokens are issued, what is asked
+// for, and who keeps the secret where and since when. [Client.Validate] judges it offline.
+// [Inventory] is a list of clients; its Validate also sees secrets that two of them share.
+// [NewSecret] makes a secret that passes.
+//
+// # Client
+//
+// [Client.HTTP] returns an *http.Client that fetches a token, renews it in time, and sends it
+// to the configured hosts only, over verified TLS. [Client.Token] asks for one token. Requests
+// are those of RFC 6749 (Basic, form) and MyQ's (JSON).
+//
+// # Server
+//
+// [Client.Observe] asks a token endpoint and records facts, [Observation.Judge] judges them, and
+// [Client.Probe] does both, and looks who else may read the file that holds the secret.
+//
+// # Traces
+//
+// A probe makes the connections of [tlscheck.HTTPS] and [tlscheck.PlainHTTP], with a GET of the
+// token URL's path each. It sends three token requests over verified TLS and one in clear to
+// the port without TLS: for a client named "connsec-probe-" and eight random characters with a
+// random secret, for none, and for that client in the URL. Servers log them as refused clients.
+// The real secret is sent only with TryToken: once, over verified TLS, in the style of the
+// setting. The token is thrown away and ends by itself.
+//
+// # What is not checked
+//
+// Whether a token opens more than it should is a question to the API, not to its endpoint; so
+// are its limits on tries. Client authentication without a shared secret (private_key_jwt,
+// mutual TLS: RFC 7523, 8705), which is better where a server has it, is not spoken. Of the
+// file's directory no rights are judged. The strength of a secret is an estimate: one that looks
+// random but is published somewhere passes.
+//
+// References: RFC 6749, 6750, 6819, 7591, 9700; MyQ REST API documentation; OWASP Secrets
+// Management Cheat Sheet.
 package apisec

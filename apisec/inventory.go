@@ -62,7 +62,11 @@ func (inv Inventory) Validate() connsec.Report {
 			for _, other := range holders[sums[i]] {
 				switch {
 				case other < 0:
-					j.same = append(j.same, setting.OneLine(purposes[^other]))
+					purpose := purposes[^other]
+					if holdsSecret(purpose, c.Secret) {
+						purpose = "another one"
+					}
+					j.same = append(j.same, setting.OneLine(purpose))
 				case other != i:
 					j.same = append(j.same, inv.Clients[other].subject())
 				}

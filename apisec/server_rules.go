@@ -69,6 +69,12 @@ func judgeStranger(o Observation) connsec.Verdict {
 	return connsec.Unknown("a client with a random name is answered %d without a token; is this the token endpoint?", a.Status).With("status", a.Status)
 }
 
+// unasked reports whether the endpoint could not be asked at all, which is one finding and not
+// one for each question.
+func (o Observation) unasked() bool { return o.Problem != "" || o.Stranger.Problem != "" }
+
+const unasked = "the endpoint could not be asked, see api-unknown-client-accepted"
+
 // refuses reports whether an answer turns the client down, and not the request alone.
 func (a Answer) refuses() bool {
 	return a.Problem == "" && !a.Token && (a.Status == http.StatusUnauthorized || a.Code == "invalid_client" || a.Status == http.StatusBadRequest && a.Code != "")
@@ -134,11 +140,11 @@ var RuleURLSecretAccepted = &connsec.Rule{
 
 func judgeInQuery(o Observation) connsec.Verdict {
 	switch {
-	case o.Problem != "":
-		return connsec.Unknown("%s", o.Problem)
+	case o.unasked():
+		return connsec.Skipped(unasked)
 	case o.InQuery.Problem != "":
 		return connsec.Unknown("no answer over verified TLS: %s", o.InQuery.Problem)
-	case o.Nobody.Problem != "", o.Stranger.Problem != "":
+	case o.Nobody.Problem != "":
 		return connsec.Unknown("there is nothing to compare with")
 	case o.InQuery.Token && !o.Nobody.Token:
 		return connsec.Failed("a client in the URL was given a token").As(connsec.Critical)
@@ -164,10 +170,8 @@ var RuleSecretEchoed = &connsec.Rule{
 
 func judgeEcho(o Observation) connsec.Verdict {
 	switch {
-	case o.Problem != "":
-		return connsec.Unknown("%s", o.Problem)
-	case o.Stranger.Problem != "":
-		return connsec.Unknown("no answer over verified TLS: %s", o.Stranger.Problem)
+	case o.unasked():
+		return connsec.Skipped(unasked)
 	case o.Stranger.Echoes, o.Token != nil && o.Token.Echoes:
 		return connsec.Failed("the secret that was sent stands in the answer")
 	}
@@ -242,10 +246,8 @@ func judgeCacheable(o Observation) connsec.Verdict {
 		return connsec.Passed("a token came with Cache-Control: no-store")
 	case o.Token != nil && o.Token.Token, o.Stranger.Token:
 		return connsec.Failed("a token came without Cache-Control: no-store")
-	case o.Problem != "":
-		return connsec.Unknown("%s", o.Problem)
-	case o.Stranger.Problem != "":
-		return connsec.Unknown("no answer over verified TLS: %s", o.Stranger.Problem)
+	case o.unasked():
+		return connsec.Skipped(unasked)
 	case o.Stranger.NoStore:
 		return connsec.Passed("a refusal came with Cache-Control: no-store")
 	}

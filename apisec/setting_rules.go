@@ -290,6 +290,9 @@ func judgeShared(j judged) connsec.Verdict {
 	}
 	for _, purpose := range slices.Sorted(maps.Keys(j.Others)) {
 		if j.Secret.Equal(j.Others[purpose]) {
+			if holdsSecret(purpose, j.Secret) {
+				purpose = "another one"
+			}
 			return connsec.Failed("the same secret as %s", setting.OneLine(purpose))
 		}
 	}

@@ -90,7 +90,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("more than one line: %q", err)
 		case err != nil && !strings.HasPrefix(err.Error(), "d.yaml:"):
 			t.Fatalf("no place: %q", err)
-		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.Certificates)+len(d.SecURL) == 0:
+		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.Certificates)+len(d.SecURL)+len(d.API) == 0:
 			t.Fatal("a deployment with nothing to check")
 		}
 	})
@@ -287,6 +287,10 @@ func TestMistakesInSections(t *testing.T) {
 		"smtp:\n  - user: a\n":                                            "d.yaml:2:5: give url, or server and security",
 		"radius:\n  - {}\n":                                               "d.yaml:2:5: give host, or clients",
 		"radius:\n  - host: a\n    transport: carrier\n":                  "d.yaml:3:16: radius[0].transport: ",
+		"api:\n  - id: a\n":                                               "d.yaml:2:5: token_url is missing",
+		"api:\n  - token_url: https://a\n    style: carrier\n":            "d.yaml:3:12: api[0].style: ",
+		"api:\n  - token_url: https://a\n    secret_file: none\n":         "d.yaml:2:5: none: no such file",
+		"api:\n  - token_url: https://a\n    created: soon\n":             "d.yaml:3:14: api[0].created: ",
 		"circle:\n  - {}\n":                                               "d.yaml:2:5: give dir, url, or both",
 		"circle:\n  - dir: none\n":                                        "d.yaml:2:5: none: no such file",
 		"certificates:\n  - {}\n":                                         "d.yaml:2:5: give dir, or pfx, cer and key",
@@ -311,7 +315,7 @@ func TestDocumentedFile(t *testing.T) {
 	require.NoError(t, err)
 	for section, n := range map[string]int{
 		"https": len(d.HTTPS), "http": len(d.HTTP), "ldap": len(d.LDAP), "sql": len(d.SQL), "smtp": len(d.SMTP),
-		"radius": len(d.RADIUS), "securl": len(d.SecURL), "circle": len(d.Circle), "waivers": len(d.Waivers),
+		"radius": len(d.RADIUS), "api": len(d.API), "securl": len(d.SecURL), "circle": len(d.Circle), "waivers": len(d.Waivers),
 	} {
 		assert.NotZero(t, n, section)
 	}

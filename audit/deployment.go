@@ -30,6 +30,7 @@ type Deployment struct {
 	SQL    []SQL    `yaml:"sql"`
 	SMTP   []SMTP   `yaml:"smtp"`
 	RADIUS []RADIUS `yaml:"radius"`
+	API    []API    `yaml:"api"`
 
 	Certificates []Certificates `yaml:"certificates"`
 	SecURL       []SecURL       `yaml:"securl"`

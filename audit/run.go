@@ -39,6 +39,8 @@ type environment struct {
 	known []*x509.Certificate
 	crls  []*x509.RevocationList
 	asOf  time.Time
+
+	secrets []namedSecret // of the whole file, to find reuse; read when first asked for
 }
 
 // Result is the report of a run, and the waivers of the file that covered nothing.
@@ -71,6 +73,7 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.SQL)
 	out = appendItems(out, d.SMTP)
 	out = appendItems(out, d.RADIUS)
+	out = appendItems(out, d.API)
 	out = appendItems(out, d.Certificates)
 	out = appendItems(out, d.SecURL)
 	out = appendItems(out, d.Circle)
@@ -204,7 +207,7 @@ func (c check) report(ctx context.Context) connsec.Report {
 }
 
 // packages whose names stand in front of their errors.
-var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "securl", "circlehttps"}
+var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "apisec", "securl", "circlehttps"}
 
 // oneLine is an error as the detail of a finding: without the package's name in front.
 func oneLine(err error) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/internal/testca"
@@ -128,6 +130,7 @@ var demoFailures = []*connsec.Rule{
 	tlscheck.RuleLifetime, tlscheck.RuleCleartextServed,
 	ldapsec.RuleCleartext, ldapsec.RuleCleartextBindAccepted, ldapsec.RuleSigningNotRequired, ldapsec.RuleChannelBinding, ldapsec.RulePrivilegedAccount,
 	smtpsec.RuleCleartext, smtpsec.RuleTLSNotEnforced, radiussec.RuleSecretWeak, radiussec.RuleSecretReused, radiussec.RuleTransportUDP,
+	apisec.RuleSecretWeak, apisec.RuleSecretShared, apisec.RuleSecretOld, apisec.RuleUnknownClientAccepted, apisec.RuleEndpointCleartext, apisec.RuleGrantPIN,
 	circlehttps.RuleConfigSchemeMismatch, circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive,
 	sqlsec.RuleEncryptionUnset, sqlsec.RuleEncryptionNotForced, sqlsec.RuleLoginSA,
 }
@@ -277,6 +280,9 @@ func weakDeployment(s *stage) error {
 	if err := s.radiusClients("udp", "testing123"); err != nil {
 		return err
 	}
+	if err := s.weakAPI(); err != nil {
+		return err
+	}
 	return s.site("http")
 }
 
@@ -349,6 +355,9 @@ func hardenedDeployment(s *stage) error {
 	if err := s.radiusClients("tls", "radsec"); err != nil {
 		return err
 	}
+	if err := s.hardenedAPI(cfg, host); err != nil {
+		return err
+	}
 	return s.site("https")
 }
 
@@ -362,6 +371,81 @@ func (s *stage) radiusClients(proto, secret string) error {
 	}
 	s.add("radius:\n  - clients: clients.conf\n")
 	return s.keep("clients.conf", list.String())
+}
+
+// tokenEndpoint gives tokens out, to the client with this secret or, without one, to everybody.
+func tokenEndpoint(secret string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=63072000")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Type", "application/json")
+		var client struct {
+			Secret string `json:"client_secret"`
+		}
+		_ = json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&client)
+		status, answer := http.StatusOK, `{"access_token":"demo","token_type":"Bearer","expires_in":1800,"scope":"reports"}`
+		switch {
+		case secret == "" || client.Secret == secret:
+		case client.Secret == "":
+			status, answer = http.StatusBadRequest, `{"error":"invalid_request"}`
+		default:
+			status, answer = http.StatusUnauthorized, `{"error":"invalid_client"}`
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}
+}
+
+// weakAPI is a token endpoint that asks for no secret, within TLS and without, and two clients
+// with the same old one.
+func (s *stage) weakAPI() error {
+	const host = "central.corp.internal"
+	leaf, err := s.ca.Issue(testca.Leaf{Names: []string{host}})
+	if err != nil {
+		return err
+	}
+	secure, err := s.web(&tls.Config{Certificates: []tls.Certificate{leaf.TLS()}, MinVersion: tls.VersionTLS12}, tokenEndpoint(""))
+	if err != nil {
+		return err
+	}
+	plain, err := s.web(nil, tokenEndpoint(""))
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(plain)
+	if err := s.keep("api-secret", "changeme"); err != nil {
+		return err
+	}
+	s.add("api:\n")
+	for _, client := range []string{"reports", "door"} {
+		s.add("  - {name: %s, id: %s, secret_file: api-secret, token_url: \"https://%s:8094/api/auth/token\", style: json, grant: login_info, "+
+			"created: %s, plain_port: %s, connect: \"%s\"}\n", client, client, host, time.Now().AddDate(-2, 0, 0).Format(time.DateOnly), port, secure)
+	}
+	return nil
+}
+
+// hardenedAPI is one that asks, and two clients with secrets of their own.
+func (s *stage) hardenedAPI(cfg *tls.Config, host string) error {
+	shut, err := closedPort()
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(shut)
+	s.add("api:\n")
+	for _, client := range []string{"reports", "door"} {
+		secret := apisec.NewSecret().Reveal()
+		if err := s.keep("api-secret-"+client, secret); err != nil {
+			return err
+		}
+		secure, err := s.web(cfg, tokenEndpoint(secret))
+		if err != nil {
+			return err
+		}
+		s.add("  - {name: %s, id: %s, secret_file: api-secret-%s, token_url: \"https://%s:8094/api/auth/token\", style: json, scopes: [reports], needed: [reports], "+
+			"owner: finance, created: %s, expires: %s, plain_port: %s, try_token: true, connect: \"%s\"}\n", client, client, client, host,
+			time.Now().AddDate(0, 0, -10).Format(time.DateOnly), time.Now().AddDate(0, 0, 60).Format(time.DateOnly), port, secure)
+	}
+	return nil
 }
 
 // identity is a certificate of the stage's CA for a fake server.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the stories in testdata. They find two servers: $GOOD with the name
 // central.corp.internal under the CA in good.pem, and $BAD with a certificate for another name
-// under the CA in bad.pem; $CLOSED is an address where nothing listens. $SQL is a SQL Server named
+// under the CA in bad.pem; $CLOSED is an address where nothing listens, $CLOSEDPORT its port. $REST is a
+// REST API that takes every client, with the name of $GOOD, under the CA in rest.pem. $SQL is a SQL Server named
 // sql01.corp.internal under the CA in sql.pem, with a table of passwords.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -55,15 +57,26 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { _ = database.Close() })
+			rest, err := trap.Options{Names: []string{"central.corp.internal"}}.REST(trap.RESTHonest)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = rest.Close() })
 			closed, err := closedPort()
 			if err != nil {
 				return err
 			}
+			_, port, err := net.SplitHostPort(closed)
+			if err != nil {
+				return err
+			}
+			env.Setenv("REST", rest.Addr())
+			env.Setenv("CLOSEDPORT", port)
 			env.Setenv("GOOD", good.Addr())
 			env.Setenv("BAD", bad.Addr())
 			env.Setenv("SQL", database.Addr())
 			env.Setenv("CLOSED", closed)
-			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA()} {
+			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA()} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
 					return err
 				}

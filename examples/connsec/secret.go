@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/radiussec"
 )
@@ -23,14 +24,19 @@ func secretNewCommand() command {
 	return command{
 		name: "secret new", args: "", about: "make a random secret",
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
-			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default)")
+			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default) or rest")
 			plan := fs.Bool("plan", false, "how to replace the old secret, step by step")
 			return func(_ context.Context, c *call) error {
 				switch {
-				case *purpose != "radius":
-					return usagef("secrets are made for radius")
+				case *purpose != "radius" && *purpose != "rest":
+					return usagef("secrets are made for radius and rest")
 				case len(c.args) > 0:
 					return usagef("secret new takes no arguments")
+				case *purpose == "rest" && *plan:
+					return usagef("the plan is for radius; connsec secret rotate replaces a secret of a REST client")
+				case *purpose == "rest":
+					fmt.Fprintln(c.out, apisec.NewSecret().Reveal())
+					return nil
 				}
 				fmt.Fprintln(c.out, radiussec.NewSecret().Reveal())
 				if *plan {
@@ -49,19 +55,27 @@ func secretCheckCommand() command {
 	return command{
 		name: "secret check", args: "[FILE]", about: "judge a secret from a file, or from standard input",
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
-			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default)")
+			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default) or rest")
+			id := fs.String("id", "", "the client's `ID`, which a secret must not be made of (rest)")
 			var words fileList
 			fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
 			return func(_ context.Context, c *call) error {
 				switch {
-				case *purpose != "radius":
-					return usagef("secrets are judged for radius")
+				case *purpose != "radius" && *purpose != "rest":
+					return usagef("secrets are judged for radius and rest")
 				case len(c.args) > 1:
 					return usagef("give one file, or none for standard input")
 				}
 				secret, name, err := readSecret(c)
 				if err != nil {
 					return err
+				}
+				if *purpose == "rest" {
+					if secret.IsEmpty() {
+						return fmt.Errorf("%s: there is no secret in it", name)
+					}
+					client := apisec.Client{Name: name, ID: *id, Secret: secret, Context: words}
+					return c.finish([]connsec.Report{aboutSecret(client.Validate())})
 				}
 				inventory := radiussec.Inventory{Target: name, Context: words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
 				return c.finish([]connsec.Report{aboutSecret(inventory.Validate())})
@@ -75,7 +89,7 @@ func aboutSecret(r connsec.Report) connsec.Report {
 	var kept []connsec.Finding
 	for _, f := range r.Findings {
 		switch f.Rule {
-		case radiussec.RuleSecretMissing, radiussec.RuleSecretShort, radiussec.RuleSecretWeak, radiussec.RuleSecretCharset:
+		case radiussec.RuleSecretMissing, radiussec.RuleSecretShort, radiussec.RuleSecretWeak, radiussec.RuleSecretCharset, apisec.RuleSecretWeak:
 			kept = append(kept, f)
 		}
 	}

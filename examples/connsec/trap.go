@@ -109,6 +109,17 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
+		{"rest", names(trap.RESTPostures), func(o options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseRESTPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.REST(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
 		{"smtps", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseSMTPPosture(posture)
 			if err != nil {
@@ -328,6 +339,12 @@ func fellFor(r any, posture string) []string {
 		{"BindInClear", "it asked to be authenticated without TLS"},
 		{"MessageInClear", "it sent mail in clear"},
 		{"TookInjected", "it acted on what was said outside of TLS"},
+		{"SecretInClear", "it sent its secret in clear"},
+		{"TokenInClear", "it sent a token in clear"},
+		{"SecretInURL", "it put its secret into the URL"},
+		{"TokenInURL", "it put a token into the URL"},
+		{"SecretElsewhere", "it followed a redirect with its secret"},
+		{"TokenElsewhere", "it followed a redirect with a token"},
 	} {
 		if flag(f.field) {
 			out = append(out, f.text)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/radiussec"
@@ -33,6 +34,7 @@ func Packages() []Package {
 		{"sqlsec", "Microsoft SQL Server", sqlsec.Rules()},
 		{"smtpsec", "SMTP submission and relay", smtpsec.Rules()},
 		{"radiussec", "RADIUS", radiussec.Rules()},
+		{"apisec", "REST API client secrets", apisec.Rules()},
 		{"securl", "password columns and protected sites", securl.Rules()},
 		{"circlehttps", "XMPie Circle sites", circlehttps.Rules()},
 	}
