@@ -240,7 +240,14 @@ func (u tokenURL) show() string {
 // address is host and port, as keys of hosts are.
 func (u tokenURL) address() string { return hostPort(u.host, u.port) }
 
+// hostPort is host and port in one spelling: lower case, without the dot at the end, names
+// beyond ASCII as they stand in DNS.
 func hostPort(host string, port uint16) string {
+	if strings.ContainsFunc(host, func(r rune) bool { return r > '~' }) {
+		if name, err := tlscheck.ParseFQDN(host); err == nil {
+			host = name.String()
+		}
+	}
 	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(host, ".")), strconv.Itoa(int(port)))
 }
 

@@ -193,12 +193,14 @@ func TestWithoutTLS(t *testing.T) {
 		outcome  connsec.Outcome
 		severity connsec.Severity
 	}{
-		"works":    {(&tokenServer{}).ServeHTTP, connsec.Fail, connsec.High},
-		"for all":  {(&tokenServer{everybody: true}).ServeHTTP, connsec.Fail, connsec.High},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://"+host+"/", 308) }, connsec.Fail, connsec.Low},
-		"403":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, connsec.Pass, connsec.High},
-		"404":      {http.NotFound, connsec.Pass, connsec.High},
-		"500":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, connsec.Inconclusive, connsec.High},
+		"works":   {(&tokenServer{}).ServeHTTP, connsec.Fail, connsec.High},
+		"for all": {(&tokenServer{everybody: true}).ServeHTTP, connsec.Fail, connsec.High},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://"+host+"/", http.StatusPermanentRedirect)
+		}, connsec.Fail, connsec.Low},
+		"403": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, connsec.Pass, connsec.High},
+		"404": {http.NotFound, connsec.Pass, connsec.High},
+		"500": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, connsec.Inconclusive, connsec.High},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain := httptest.NewServer(tt.handler)
