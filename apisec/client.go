@@ -26,6 +26,9 @@ const (
 	mostEarly = time.Minute
 	// fetchTimeout bounds a token request that several callers wait for.
 	fetchTimeout = 30 * time.Second
+	// refusedPause is how long a client that was refused does not ask again: it has nothing else
+	// to show, and endpoints lock out who tries too often.
+	refusedPause = 10 * time.Second
 	// maxRedirects is net/http's own bound.
 	maxRedirects = 10
 )
@@ -40,7 +43,8 @@ const (
 // of 300 to 399. It uses no proxy.
 //
 // A token is renewed a minute before its end, once for all requests that need it at the time,
-// and not at all while nobody asks. On 401 a request is sent once more with a new token, if its
+// and not at all while nobody asks. A client that is refused asks again after ten seconds at the
+// earliest; until then every request has the same [*TokenError]. On 401 a request is sent once more with a new token, if its
 // body can be read again ([http.Request.GetBody]). Each request is governed by its own context;
 // the renewal that it waits for goes on while anybody waits for it.
 //
@@ -114,6 +118,8 @@ type authorised struct {
 	mu      sync.Mutex
 	current held
 	flight  *flight
+	refusal error     // the last one, while it counts
+	until   time.Time // to when it does
 }
 
 // held is a token with the instants that matter. They are absolute and by the injected clock.
@@ -240,6 +246,13 @@ func (t *authorised) token(ctx context.Context, refused held) (held, error) {
 		defer t.mu.Unlock()
 		return t.current, nil
 	}
+	if t.refusal != nil && now.Before(t.until) {
+		defer t.mu.Unlock()
+		if holds {
+			return t.current, nil
+		}
+		return held{}, t.refusal
+	}
 	spare := t.current
 	f := t.flight
 	if f == nil {
@@ -285,6 +298,11 @@ func (t *authorised) takeOff() *flight {
 			if t.flight == f {
 				t.current = f.token
 			}
+		}
+		var wrong *TokenError
+		t.refusal = nil
+		if errors.As(err, &wrong) && wrong.Refused() {
+			t.refusal, t.until = err, t.now().Add(refusedPause)
 		}
 		f.err = err
 		if t.flight == f {

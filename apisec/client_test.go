@@ -32,7 +32,8 @@ func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 // issuer is a server that gives out tokens "token-1", "token-2", …, and takes the last one.
 type issuer struct {
 	tokens, calls atomic.Int32
-	life          string // what stands behind expires_in
+	asked         atomic.Int32 // for tokens, refusals included
+	life          string       // what stands behind expires_in
 	refuseTokens  atomic.Bool
 	calling       func(w http.ResponseWriter, r *http.Request) bool // true: it has answered
 	issuing       func()
@@ -40,6 +41,7 @@ type issuer struct {
 
 func (s *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/auth/token") {
+		s.asked.Add(1)
 		if s.issuing != nil {
 			s.issuing()
 		}
@@ -148,6 +150,14 @@ func TestARenewalThatFailsCostsNothingBeforeTheEnd(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	assert.True(t, refused.Refused())
 	assert.EqualValues(t, 1, s.calls.Load(), "nothing is sent without a token")
+	asked := s.asked.Load()
+	_, err = client.Do(req)
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, asked, s.asked.Load(), "an endpoint that refuses is left alone for a while")
+	s.refuseTokens.Store(false)
+	clock.forward(10 * time.Second)
+	status, _ = get(t, client, api)
+	assert.Equal(t, 200, status)
 }
 
 func TestAfter401(t *testing.T) {

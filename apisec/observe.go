@@ -41,6 +41,9 @@ func (c Client) Observe(ctx context.Context) (Observation, error) {
 		return o, nil
 	}
 	o.Endpoint = u.show()
+	if holdsSecret(u.url.Path, c.Secret) { // so that no probe sends it, least of all in clear
+		u.url = &url.URL{Scheme: u.url.Scheme, Host: u.url.Host, Path: "/"}
+	}
 	var (
 		wg  sync.WaitGroup
 		err error
@@ -79,13 +82,6 @@ func (c Client) Probe(ctx context.Context) (connsec.Report, error) {
 	o, err := c.Observe(ctx)
 	if err != nil {
 		return connsec.Report{}, err
-	}
-	if !c.AsOf.IsZero() && o.TLS != nil {
-		for i := range o.TLS.Addresses {
-			if chain := o.TLS.Addresses[i].Chain; chain != nil {
-				chain.At = c.AsOf
-			}
-		}
 	}
 	r := o.Judge()
 	r.Findings = append(c.Validate().Findings, r.Findings...)

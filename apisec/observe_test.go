@@ -235,6 +235,24 @@ func TestPlainSettings(t *testing.T) {
 	}
 }
 
+// TestSecretsInPathsStayHome: the path of a token URL is part of every request of a probe.
+func TestSecretsInPathsStayHome(t *testing.T) {
+	server := &tokenServer{}
+	plain := httptest.NewServer(server)
+	defer plain.Close()
+	c := endpoint(t, server.ServeHTTP)
+	c.TokenURL += "/" + strong
+	c.PlainPort = netip.MustParseAddrPort(plain.Listener.Addr().String()).Port()
+	c.TryToken = true
+	r, err := c.Probe(deadline(t))
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Fail, apisec.RuleSecretInURL)
+	assert.NotEmpty(t, server.seen)
+	for _, request := range server.seen {
+		assert.NotContains(t, request, strong)
+	}
+}
+
 // TestImpostorsGetNothing: what an impostor says about clients is not asked.
 func TestImpostorsGetNothing(t *testing.T) {
 	server := &tokenServer{everybody: true}
