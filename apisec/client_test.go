@@ -415,7 +415,11 @@ func TestNothingIsLeftBehindWhenAllGoAway(t *testing.T) {
 	}()
 	_, err := c.HTTP(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	<-gone
+	select {
+	case <-gone:
+	case <-deadline(t).Done():
+		t.Fatal("the request goes on though nobody waits for it")
+	}
 }
 
 // TestNothingIsShown prints everything that a careless program could.
