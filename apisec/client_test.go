@@ -472,6 +472,29 @@ func TestEarlyEnds(t *testing.T) {
 	}
 }
 
+// hole is a network that swallows packets.
+type hole struct{ left chan struct{} }
+
+func (h hole) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	<-ctx.Done()
+	close(h.left)
+	return nil, ctx.Err()
+}
+
+// TestAHostThatIsOff: the attempt ends with the request, and not some time later.
+func TestAHostThatIsOff(t *testing.T) {
+	h := hole{make(chan struct{})}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := with(client(), func(c *apisec.Client) { c.Dialer, c.Connect = h, "192.0.2.1" }).Token(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	select {
+	case <-h.left:
+	case <-deadline(t).Done():
+		t.Fatal("the connection is still tried")
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	c := endpoint(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -13,6 +13,7 @@ func Rules() []*connsec.Rule {
 	for _, r := range slices.Concat(
 		rulesOf(settingChecks),
 		rulesOf(serverChecks),
+		rulesOf(fileChecks),
 	) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)

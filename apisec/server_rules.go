@@ -22,8 +22,10 @@ var serverChecks = []connsec.Check[Observation]{
 	{Rule: RuleTokenCacheable, Judge: judgeCacheable},
 	{Rule: RuleTokenLongLived, Judge: judgeLife},
 	{Rule: RuleScopeGranted, Judge: judgeGranted},
-	{Rule: RuleSecretFileExposed, Judge: judgeFile},
 }
+
+// fileChecks judge the file that holds the secret.
+var fileChecks = []connsec.Check[*File]{{Rule: RuleSecretFileExposed, Judge: judgeFile}}
 
 // Judge applies the rules about endpoint and file, and those of package tlscheck. It does no
 // I/O.
@@ -40,6 +42,7 @@ func (o Observation) Judge() connsec.Report {
 		subject += " at " + o.Endpoint
 	}
 	r.Findings = append(r.Findings, connsec.Run(subject, o, serverChecks)...)
+	r.Findings = append(r.Findings, connsec.Run(o.Subject, o.File, fileChecks)...)
 	return r
 }
 
@@ -324,8 +327,7 @@ var RuleSecretFileExposed = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("6819", "5.3.3"), {Doc: "CWE-732", URL: "https://cwe.mitre.org/data/definitions/732.html"}}, Since: "0.1.0",
 }
 
-func judgeFile(o Observation) connsec.Verdict {
-	f := o.File
+func judgeFile(f *File) connsec.Verdict {
 	switch {
 	case f == nil:
 		return connsec.Skipped("no file is named that holds the secret")

@@ -148,6 +148,9 @@ var credentialKeys = []string{
 	"secret", "password", "passwd", "pwd", "pass", "token", "apikey", "key", "auth", "credential", "assertion", "signature", "sig", "code", "pin", "card",
 }
 
+// keyAtEnd finds "subscription-key" and not "monkey".
+var keyAtEnd = regexp.MustCompile(`(?i)[^a-z]key$`)
+
 func judgeInURL(j judged) connsec.Verdict {
 	switch {
 	case j.Style == Query:
@@ -169,7 +172,7 @@ func judgeInURL(j judged) connsec.Verdict {
 		plain := strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(key))
 		for _, word := range credentialKeys {
 			// Short words would be found inside of others: "pin" in "shipping".
-			if plain == word || len(word) > 4 && strings.Contains(plain, word) || strings.HasSuffix(plain, "key") {
+			if plain == word || len(word) > 4 && strings.Contains(plain, word) || word == "key" && keyAtEnd.MatchString(key) {
 				return connsec.Failed("a query parameter of the token URL is named like a credential (%s)", word)
 			}
 		}
@@ -300,7 +303,8 @@ func judgeShared(j judged) connsec.Verdict {
 	case j.inventory:
 		return connsec.Passed("different from those of the other clients")
 	case len(j.Others) == 0:
-		return connsec.Unknown("there is nothing to compare it with")
+		// A program that knows of one secret only has not failed to look.
+		return connsec.Unknown("there is nothing to compare it with").As(connsec.Low)
 	}
 	return connsec.Passed("different from %d other configured secrets", len(j.Others))
 }

@@ -62,7 +62,7 @@ func TestSettings(t *testing.T) {
 		"IPv6":             {url("https://[2001:db8::1]:8093/token"), rules{apisec.RuleTokenURLName}, nil, nil, nil},
 		"short name":       {url("https://central/token"), rules{apisec.RuleTokenURLName}, nil, nil, nil},
 		"another host":     {func(c *apisec.Client) { c.Hosts = []string{"central"} }, rules{apisec.RuleTokenURLName}, nil, nil, nil},
-		"harmless query":   {url(form + "?api-version=2.0&tenant=7&shipping=1"), nil, rules{apisec.RuleSecretInURL}, nil, nil},
+		"harmless query":   {url(form + "?api-version=2.0&tenant=7&shipping=1&monkey=2&author=x"), nil, rules{apisec.RuleSecretInURL}, nil, nil},
 		"user":             {url("https://u@" + host + "/token"), rules{apisec.RuleSecretInURL}, nil, nil, nil},
 		"user, password":   {url("https://u:p@" + host + "/token"), rules{apisec.RuleSecretInURL}, nil, nil, nil},
 		"client_secret":    {url(form + "?client_secret=x"), rules{apisec.RuleSecretInURL}, nil, nil, nil},

@@ -321,12 +321,12 @@ func carries(body []byte, field string) bool {
 // answer answers one request. If goOn is false the connection is over.
 func (s *REST) answer(ctx context.Context, rw io.ReadWriter, req *http.Request, body []byte, isToken, encrypted bool) (goOn bool, err error) {
 	switch {
+	case !encrypted && s.posture == RESTHonest: // as a sound server answers HTTP on its TLS port
+		return true, reply(rw, "400 Bad Request", "", "")
 	case strings.HasPrefix(req.URL.Path, elsewhere) && !isToken:
 		return true, reply(rw, "200 OK", "", `{"trap":"elsewhere"}`)
 	case !isToken:
 		return s.call(rw, req)
-	case !encrypted && s.posture == RESTHonest: // as a sound server
-		return true, reply(rw, "403 Forbidden", "", `{"error":"invalid_request"}`)
 	}
 	kind := `,"token_type":"Bearer"`
 	token, _ := json.Marshal(s.token)
@@ -402,7 +402,7 @@ func (s *REST) redirect(req *http.Request, clear bool) string {
 }
 
 func reply(w io.Writer, status, location, body string) error {
-	head := "HTTP/1.1 " + status + "\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+	head := "HTTP/1.1 " + status + "\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nStrict-Transport-Security: max-age=63072000\r\n"
 	if strings.HasPrefix(status, "401") {
 		head += "WWW-Authenticate: Bearer\r\n"
 	}

@@ -122,7 +122,7 @@ func TestRESTWhereTheSecretIs(t *testing.T) {
 			resp, err := client.Do(req)
 			require.NoError(t, err)
 			_ = resp.Body.Close()
-			assert.Equal(t, tt.clear, resp.StatusCode == 403)
+			assert.Equal(t, tt.clear, resp.StatusCode == 400)
 			r := ended(t, client, s, 1)[0]
 			r.TLS, r.Lasted, r.ClosedByClient, r.Compression = nil, 0, false, false
 			tt.want.TokenRequests = 1
