@@ -7,9 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -269,34 +266,22 @@ func TestImpostorsGetNothing(t *testing.T) {
 	}
 }
 
-func TestFilesWithSecrets(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("permission bits")
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "secret")
-	require.NoError(t, os.WriteFile(path, []byte(strong), 0o600))
-	for mode, want := range map[os.FileMode]struct {
+func TestFileFacts(t *testing.T) {
+	file := func(e tlscheck.Exposure) *apisec.File { return &apisec.File{Path: "secret", Exposure: e} }
+	for name, tt := range map[string]struct {
+		file     *apisec.File
 		outcome  connsec.Outcome
 		severity connsec.Severity
-	}{0o600: {connsec.Pass, connsec.High}, 0o400: {connsec.Pass, connsec.High}, 0o640: {connsec.Fail, connsec.Medium}, 0o604: {connsec.Fail, connsec.High}, 0o666: {connsec.Fail, connsec.High}} {
-		require.NoError(t, os.Chmod(path, mode))
-		c := apisec.Client{ID: id, Storage: apisec.SecretFile, Path: path} // without an endpoint: the file alone
-		r, err := c.Probe(deadline(t))
-		require.NoError(t, err)
-		f := r.Of(apisec.RuleSecretFileExposed)[0]
-		assert.Equal(t, want.outcome, f.Outcome, "%v: %s", mode, f.Detail)
-		assert.Equal(t, want.severity, f.Severity)
-		if want.outcome == connsec.Pass {
-			ruletest.Expect(t, r, connsec.Pass, apisec.RuleSecretFileExposed)
-		} else {
-			ruletest.Expect(t, r, connsec.Fail, apisec.RuleSecretFileExposed)
-		}
+	}{
+		"its own":     {file(tlscheck.Exposure{Known: true, Mode: "-rw-------"}), connsec.Pass, connsec.High},
+		"a group":     {file(tlscheck.Exposure{Known: true, To: []string{"the file's group"}}), connsec.Fail, connsec.Medium},
+		"everybody":   {file(tlscheck.Exposure{Known: true, Wide: true, To: []string{"Users"}}), connsec.Fail, connsec.High},
+		"not known":   {file(tlscheck.Exposure{}), connsec.Inconclusive, connsec.High},
+		"not there":   {&apisec.File{Path: "secret", Missing: true}, connsec.Inconclusive, connsec.High},
+		"none at all": {nil, connsec.NotApplicable, connsec.High},
+	} {
+		r := apisec.Observation{Subject: "reports", File: tt.file, Problem: "not asked"}.Judge()
+		ruletest.Expect(t, r, tt.outcome, apisec.RuleSecretFileExposed)
+		assert.Equal(t, tt.severity, r.Of(apisec.RuleSecretFileExposed)[0].Severity, name)
 	}
-	c := apisec.Client{ID: id, Storage: apisec.Literal, Path: path + "none"}
-	r, err := c.Probe(deadline(t))
-	require.NoError(t, err)
-	ruletest.Expect(t, r, connsec.Inconclusive, apisec.RuleSecretFileExposed)
-	_, err = apisec.Client{ID: id, Storage: apisec.Vault, Path: path}.Probe(deadline(t))
-	assert.EqualError(t, err, "apisec: no token URL is given")
 }

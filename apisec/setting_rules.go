@@ -379,7 +379,7 @@ func days(d time.Duration) string {
 // RuleSecretExpired: nothing works with it any more.
 var RuleSecretExpired = &connsec.Rule{
 	ID: "api-secret-expired", Title: "The client secret has expired",
-	Why:      "The client gets no more tokens, and what depends on it stands still; in such a morning a secret without end is made.",
+	Why:      "The client gets no more tokens, and what depends on it stands still; on such a morning a secret without end is made.",
 	Fix:      "Make a new one, and have the next change planned before the end: connsec secret rotate.",
 	Severity: connsec.High,
 	Refs:     []connsec.Citation{rfc("7591", "3.2.1"), owasp("2.7.4 Expiration")}, Since: "0.1.0",

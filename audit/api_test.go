@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -48,14 +49,17 @@ func TestAPI(t *testing.T) {
 		"client a": "fail: the same secret as api client b (12:5)", "client b": "fail: the same secret as api client a (4:5)",
 		"client c": "pass: different from 4 other configured secrets", "client d": "fail: the same secret as radius radius.corp.internal (37:5)",
 	}, details)
+	for _, f := range result.Report.Findings {
+		assert.NotContains(t, f.Detail, shared)
+	}
 	ruletest.Expect(t, result.Report, connsec.Fail, apisec.RuleUnknownClientAccepted, apisec.RuleSecretNoOwner)
 	ruletest.Expect(t, result.Report, connsec.Pass, apisec.RuleSecretOld, apisec.RuleSecretWeak, apisec.RuleSecretLiteral)
+	if runtime.GOOS == "windows" { // whose files have lists instead of modes
+		return
+	}
 	exposed := result.Report.Of(apisec.RuleSecretFileExposed)
 	require.Len(t, exposed, 4)
 	for i, want := range []connsec.Outcome{connsec.Pass, connsec.Pass, connsec.Fail, connsec.Pass} {
 		assert.Equal(t, want, exposed[i].Outcome, exposed[i].Detail)
-	}
-	for _, f := range result.Report.Findings {
-		assert.NotContains(t, f.Detail, shared)
 	}
 }
