@@ -96,7 +96,7 @@ var RuleEndpointCleartext = &connsec.Rule{
 	Why:      "One client with http:// in its settings is enough: it works, nobody notices, and its secret and tokens can be read by everyone on the path.",
 	Fix:      "Close the port, or answer there with 403 or 426. A redirect comes too late: the request with the secret has been sent by then.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("6749", "3.2"), rfc("9700", "2.6"), refGuide}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6749", "3.2"), rfc("6749", "2.3.1"), refGuide}, Since: "0.1.0",
 }
 
 func judgeInClear(o Observation) connsec.Verdict {
@@ -263,7 +263,7 @@ var RuleTokenLongLived = &connsec.Rule{
 	Why:      "A token is a password that cannot be changed: whoever finds it in a log or a memory dump can use it until it ends.",
 	Fix:      "Have tokens end after an hour or less (MyQ: 30 minutes); clients renew them by themselves.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{rfc("6750", "5.3"), rfc("6819", "5.1.5.3")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6750", "5.3")}, Since: "0.1.0",
 }
 
 func judgeLife(o Observation) connsec.Verdict {

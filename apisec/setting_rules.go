@@ -211,6 +211,7 @@ const (
 var published = []string{
 	"89fbf537fe689fca26f67abae7a557106f4348d5", // MyQ REST API, Authentication methods
 	"gX1fBat3bV", "7Fjfp0ZBr1KtDRbnfVdmIw", // RFC 6749 §4.1.3, §2.3.1
+	"cf136dc3c1fc93f31185e5885805d", // RFC 7591 §3.2.1
 }
 
 var guid = regexp.MustCompile(`^\{?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\}?$`)
