@@ -185,7 +185,7 @@ func (d *door) signIn(ctx context.Context, a attempt) (token string, s session, 
 		if t := (*throttledError)(nil); errors.As(err, &t) {
 			e.RetryAfter = t.after
 		}
-		if kind == Unavailable {
+		if kind == EventUnavailable {
 			e.Err = err
 		}
 		d.observe(ctx, e)
@@ -193,12 +193,12 @@ func (d *door) signIn(ctx context.Context, a attempt) (token string, s session, 
 	}
 	if !validRID(a.rid) {
 		a.rid = ""
-		return fail(SignInFailed, BadRID, errRefused)
+		return fail(EventFailed, ReasonBadRID, errRefused)
 	}
 	folded := foldRID(a.rid)
 	taken, after := d.throttle.begin(now, folded, a.addr, d.deviceID(now, a.device, folded))
 	if after > 0 {
-		return fail(Throttled, 0, &throttledError{after})
+		return fail(EventThrottled, 0, &throttledError{after})
 	}
 	// The sign-outs that this sign-in comes after are those read here, before the password: one
 	// that happens while it is compared ends the new session, too.
@@ -211,7 +211,7 @@ func (d *door) signIn(ctx context.Context, a attempt) (token string, s session, 
 	}
 	var wrong reasonError
 	if errors.As(err, &wrong) {
-		return fail(SignInFailed, Reason(wrong), errRefused)
+		return fail(EventFailed, Reason(wrong), errRefused)
 	}
 	if err == nil {
 		s.created, s.expires, s.epoch = now, now.Add(d.lifetime), max(now.UnixNano(), epoch+1)
@@ -219,10 +219,10 @@ func (d *door) signIn(ctx context.Context, a attempt) (token string, s session, 
 	}
 	if err != nil {
 		d.throttle.undo(taken)
-		return fail(Unavailable, 0, err)
+		return fail(EventUnavailable, 0, err)
 	}
 	d.throttle.succeed(now, taken)
-	d.observe(ctx, Event{Kind: SignedInKind, At: now, RID: s.rid, Addr: a.addr})
+	d.observe(ctx, Event{Kind: EventSignedIn, At: now, RID: s.rid, Addr: a.addr})
 	return token, s, nil
 }
 
@@ -237,13 +237,13 @@ func (d *door) authenticate(ctx context.Context, a attempt, folded string) (sess
 	reason := Reason(0)
 	switch {
 	case errors.Is(err, ErrNoRecipient):
-		reason = UnknownRecipient
+		reason = ReasonUnknownRecipient
 	case err != nil:
 		return session{}, fmt.Errorf("securl: cannot look the recipient up: %w", err)
 	case !validRID(r.ID) || foldRID(r.ID) != folded:
-		reason = UnknownRecipient // attempts would be counted for somebody else
+		reason = ReasonUnknownRecipient // attempts would be counted for somebody else
 	case r.Password == "":
-		reason = NoPassword
+		reason = ReasonNoPassword
 	}
 	stored := r.Password
 	if reason != 0 {
@@ -264,11 +264,11 @@ func (d *door) authenticate(ctx context.Context, a attempt, folded string) (sess
 	switch {
 	case reason != 0:
 	case err != nil:
-		reason = NotComparable
+		reason = ReasonNotComparable
 	case !ok || password == "":
-		reason = WrongPassword
+		reason = ReasonWrongPassword
 	case !named || d.userName && r.UserName == "":
-		reason = WrongUserName
+		reason = ReasonWrongUserName
 	default:
 		return session{rid: r.ID, userName: r.UserName}, nil
 	}

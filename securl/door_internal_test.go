@@ -135,7 +135,7 @@ func TestSignInAndOut(t *testing.T) {
 	for _, e := range log.take() {
 		kinds = append(kinds, e.Kind)
 	}
-	assert.Equal(t, []EventKind{SignedInKind, SignedInKind, SignedInKind, SignedOut, SignedInKind, SignedOut}, kinds)
+	assert.Equal(t, []EventKind{EventSignedIn, EventSignedIn, EventSignedIn, EventSignedOut, EventSignedIn, EventSignedOut}, kinds)
 }
 
 func TestSignInRefuses(t *testing.T) {
@@ -144,21 +144,21 @@ func TestSignInRefuses(t *testing.T) {
 		a      attempt
 		reason Reason
 	}{
-		{"unknown", try("nobody", pass), UnknownRecipient},
-		{"wrong password", try("ann", "wrong"), WrongPassword},
-		{"another's password", try("ann", "battery staple"), WrongPassword},
-		{"empty password", try("ann", ""), WrongPassword},
-		{"the hash itself", try("ann", hashed(t, pass)), WrongPassword},
-		{"no stored password", try("empty", ""), NoPassword},
-		{"stored in the clear", try("plain", pass), NotComparable},
-		{"hash of nothing", try("blank", ""), WrongPassword},
-		{"cannot be hashed", try("ann", "Łódź"), NotComparable},
-		{"no UTF-8", try("ann", "\xff"), NotComparable},
-		{"no key", try("", pass), BadRID},
-		{"control character", try("ann\r\nSet-Cookie: a=b", pass), BadRID},
-		{"NUL", try("ann\x00", pass), BadRID},
-		{"key that is no UTF-8", try("ann\xff", pass), BadRID},
-		{"case", try("ANN", pass), UnknownRecipient},
+		{"unknown", try("nobody", pass), ReasonUnknownRecipient},
+		{"wrong password", try("ann", "wrong"), ReasonWrongPassword},
+		{"another's password", try("ann", "battery staple"), ReasonWrongPassword},
+		{"empty password", try("ann", ""), ReasonWrongPassword},
+		{"the hash itself", try("ann", hashed(t, pass)), ReasonWrongPassword},
+		{"no stored password", try("empty", ""), ReasonNoPassword},
+		{"stored in the clear", try("plain", pass), ReasonNotComparable},
+		{"hash of nothing", try("blank", ""), ReasonWrongPassword},
+		{"cannot be hashed", try("ann", "Łódź"), ReasonNotComparable},
+		{"no UTF-8", try("ann", "\xff"), ReasonNotComparable},
+		{"no key", try("", pass), ReasonBadRID},
+		{"control character", try("ann\r\nSet-Cookie: a=b", pass), ReasonBadRID},
+		{"NUL", try("ann\x00", pass), ReasonBadRID},
+		{"key that is no UTF-8", try("ann\xff", pass), ReasonBadRID},
+		{"case", try("ANN", pass), ReasonUnknownRecipient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestSignInRefuses(t *testing.T) {
 			assert.Empty(t, token)
 			events := log.take()
 			require.Len(t, events, 1)
-			assert.Equal(t, SignInFailed, events[0].Kind)
+			assert.Equal(t, EventFailed, events[0].Kind)
 			assert.Equal(t, tt.reason, events[0].Reason)
 		})
 	}

@@ -11,15 +11,15 @@ type EventKind uint8
 
 // The kinds. The zero value is invalid.
 const (
-	SignedInKind EventKind = iota + 1 // a session was made
-	SignInFailed                      // an attempt was wrong; Reason says how
-	Throttled                         // an attempt was not looked at; RetryAfter says how long
-	SignedOut                         // all sessions of the recipient were ended
-	Expired                           // a session was used after its time
-	Unavailable                       // a lookup, a store or a hasher failed; Err says how
+	EventSignedIn    EventKind = iota + 1 // a session was made
+	EventFailed                           // an attempt was wrong; Reason says how
+	EventThrottled                        // an attempt was not looked at; RetryAfter says how long
+	EventSignedOut                        // all sessions of the recipient were ended
+	EventExpired                          // a session was used after its time
+	EventUnavailable                      // a lookup, a store or a hasher failed; Err says how
 )
 
-var eventKinds = [...]string{SignedInKind: "signed in", SignInFailed: "sign-in failed", Throttled: "throttled", SignedOut: "signed out", Expired: "expired", Unavailable: "unavailable"}
+var eventKinds = [...]string{EventSignedIn: "signed in", EventFailed: "sign-in failed", EventThrottled: "throttled", EventSignedOut: "signed out", EventExpired: "expired", EventUnavailable: "unavailable"}
 
 // String returns words for a log.
 func (k EventKind) String() string {
@@ -34,12 +34,12 @@ type Reason uint8
 
 // The reasons. Zero is for events that have none.
 const (
-	BadRID           Reason = iota + 1 // no key can look like this
-	UnknownRecipient                   // no recipient has the key
-	NoPassword                         // the recipient has no password stored
-	WrongUserName                      // the password was right
-	WrongPassword
-	NotComparable // the stored value is no hash of this method, or the password cannot be hashed
+	ReasonBadRID           Reason = iota + 1 // no key can look like this
+	ReasonUnknownRecipient                   // no recipient has the key
+	ReasonNoPassword                         // the recipient has no password stored
+	ReasonWrongUserName                      // the password was right
+	ReasonWrongPassword
+	ReasonNotComparable // the stored value is no hash of this method, or the password cannot be hashed
 )
 
 var reasons = [...]string{"", "bad recipient key", "unknown recipient", "no password stored", "wrong user name", "wrong password", "password cannot be compared"}
@@ -60,7 +60,7 @@ type Event struct {
 	// RID is the recipient key: what the visitor sent, so possibly nobody's, but without
 	// control characters and short. Empty if it was neither.
 	RID        string
-	Addr       netip.Addr // where the request came from; invalid for SignedOut and Expired
+	Addr       netip.Addr // where the request came from; invalid for EventSignedOut and EventExpired
 	Reason     Reason
 	RetryAfter time.Duration
 	Err        error // from Recipients, Sessions or Hasher

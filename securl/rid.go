@@ -140,6 +140,8 @@ func parameter(u *url.URL, name string) (string, error) {
 		}
 		for _, v := range values {
 			switch {
+			case v == "":
+				continue
 			case !validRID(v):
 				return "", errBadRID
 			case found && v != value:

@@ -117,7 +117,7 @@ func (d *door) session(ctx context.Context, token string) (session, error) {
 	case s.created.After(now.Add(skew)), s.expires.Sub(s.created) > Lifetime:
 		return session{}, errNoSession
 	case !now.Before(s.expires):
-		d.observe(ctx, Event{Kind: Expired, At: now, RID: s.rid})
+		d.observe(ctx, Event{Kind: EventExpired, At: now, RID: s.rid})
 		// If this fails, the record goes when the store lets it.
 		_ = d.store.DeleteCtx(ctx, key)
 		return session{}, errExpired
@@ -172,7 +172,7 @@ func (d *door) revoke(ctx context.Context, rid string, least int64) error {
 	if err := d.store.CommitCtx(ctx, d.recordKey("sign-out", rid), value, now.Add(Lifetime+grace+2*skew)); err != nil {
 		return fmt.Errorf("securl: cannot store a sign-out: %w", err)
 	}
-	d.observe(ctx, Event{Kind: SignedOut, At: now, RID: rid})
+	d.observe(ctx, Event{Kind: EventSignedOut, At: now, RID: rid})
 	return nil
 }
 

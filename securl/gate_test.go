@@ -1,0 +1,399 @@
+package securl_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/connsec/connsec/internal/testca"
+	"github.com/connsec/connsec/securl"
+)
+
+const (
+	gateHost    = "www.example.com"
+	annPassword = "correct horse"
+	bobPassword = "battery staple"
+)
+
+// recipients are the people of a campaign.
+type recipients map[string]securl.Recipient
+
+func (p recipients) Recipient(_ context.Context, rid string) (securl.Recipient, error) {
+	if r, ok := p[rid]; ok {
+		return r, nil
+	}
+	return securl.Recipient{}, securl.ErrNoRecipient
+}
+
+func campaign(t testing.TB) recipients {
+	t.Helper()
+	p := recipients{}
+	for _, r := range []securl.Recipient{
+		{ID: "ann", UserName: "ann@example.com", Password: annPassword},
+		{ID: "bob", UserName: "bob@example.com", Password: bobPassword},
+		{ID: "Zoé Ørsted", UserName: "zoe", Password: "snow"},
+		{ID: "login", UserName: "l", Password: "awkward"},
+	} {
+		var err error
+		r.Password, err = securl.Hasher{}.Hash(r.Password)
+		require.NoError(t, err)
+		p[r.ID] = r
+	}
+	p["none"] = securl.Recipient{ID: "none"}
+	return p
+}
+
+// gateClock is a clock that a test moves.
+type gateClock struct{ ns atomic.Int64 }
+
+func newGateClock() *gateClock {
+	c := &gateClock{}
+	c.ns.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *gateClock) now() time.Time      { return time.Unix(0, c.ns.Load()).UTC() }
+func (c *gateClock) add(d time.Duration) { c.ns.Add(int64(d)) }
+
+// events collects what a gate tells.
+type events struct {
+	mu  sync.Mutex
+	all []securl.Event
+}
+
+func (e *events) observe(_ context.Context, ev securl.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+}
+
+func (e *events) kinds() (kinds []securl.EventKind) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		kinds = append(kinds, ev.Kind)
+	}
+	return kinds
+}
+
+// protectedSite is a gate on a TLS server of its own.
+type protectedSite struct {
+	gate   securl.Gate
+	clock  *gateClock
+	events *events
+	server *httptest.Server
+	ca     *testca.CA
+	seen   atomic.Int64 // requests that reached the site
+}
+
+// newProtectedSite starts one with a campaign. Each page shows whose it is.
+func newProtectedSite(t testing.TB, change func(*securl.Gate)) *protectedSite {
+	t.Helper()
+	p := &protectedSite{clock: newGateClock(), events: &events{}, ca: testca.MustNew(t)}
+	p.gate = securl.Gate{
+		Recipients: campaign(t), Base: "/campaign/", Public: []string{"css/", "favicon.ico"}, Pages: []string{"enroll"},
+		Now: p.clock.now, Observe: p.events.observe,
+	}
+	if change != nil {
+		change(&p.gate)
+	}
+	h, err := p.gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.seen.Add(1)
+		who, ok := securl.SignedIn(r.Context())
+		fmt.Fprintf(w, "site path=%s who=%s user=%s password=%q signed=%t cookies=%q", r.URL.Path, who.ID, who.UserName, who.Password, ok, r.Header["Cookie"])
+	}))
+	require.NoError(t, err)
+	p.server = httptest.NewUnstartedServer(h)
+	p.server.TLS = &tls.Config{Certificates: []tls.Certificate{p.ca.MustIssue(t, testca.Leaf{Names: []string{gateHost}}).TLS()}}
+	p.server.EnableHTTP2 = true
+	p.server.StartTLS()
+	t.Cleanup(p.server.Close)
+	return p
+}
+
+// browser is a visitor with cookies, who does not follow redirects unless asked.
+type browser struct {
+	t      testing.TB
+	client *http.Client
+	origin string
+}
+
+func (p *protectedSite) browser(t testing.TB) *browser {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.ca.Pool(), ServerName: gateHost}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &browser{t, &http.Client{
+		Transport: transport, Jar: jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, p.server.URL}
+}
+
+// reply is a response that was read.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func (b *browser) do(r *http.Request) reply {
+	b.t.Helper()
+	res, err := b.client.Do(r)
+	require.NoError(b.t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	return reply{res, string(body)}
+}
+
+func (b *browser) request(method, target string, body io.Reader) *http.Request {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), method, b.origin+target, body)
+	require.NoError(b.t, err)
+	return r
+}
+
+func (b *browser) get(target string) reply {
+	b.t.Helper()
+	return b.do(b.request("GET", target, nil))
+}
+
+func (b *browser) post(target string, fields url.Values) reply {
+	b.t.Helper()
+	r := b.request("POST", target, strings.NewReader(fields.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	return b.do(r)
+}
+
+// fields returns what the form of a page would send.
+func (a reply) fields(t testing.TB) url.Values {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(a.body))
+	require.NoError(t, err)
+	fields := url.Values{}
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "input" {
+			fields.Set(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	return fields
+}
+
+func attr(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// signIn opens a PURL, follows it to the form, and sends it.
+func (b *browser) signIn(purl, password string) reply {
+	b.t.Helper()
+	at := b.get(purl)
+	require.Equal(b.t, http.StatusSeeOther, at.StatusCode, at.body)
+	page := b.get(at.Header.Get("Location"))
+	require.Equal(b.t, http.StatusOK, page.StatusCode, page.body)
+	fields := page.fields(b.t)
+	fields.Set("password", password)
+	return b.post("/campaign/login", fields)
+}
+
+func TestGateFlow(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	b := p.browser(t)
+	purl := "/campaign/ann?xmpmedia=Web&x=%2F%2Fevil.example"
+
+	at := b.get(purl)
+	assert.Equal(t, http.StatusSeeOther, at.StatusCode)
+	login, err := url.Parse(at.Header.Get("Location"))
+	require.NoError(t, err)
+	assert.Equal(t, "/campaign/login", login.Path)
+	assert.Empty(t, login.Host)
+	assert.Equal(t, "ann", login.Query().Get("rid"))
+	assert.Zero(t, p.seen.Load(), "the site must not be asked")
+
+	bad := b.signIn(purl, "wrong")
+	assert.Equal(t, http.StatusForbidden, bad.StatusCode)
+	assert.Contains(t, bad.body, "not correct")
+	assert.NotContains(t, bad.body, "wrong", "what was typed must not come back")
+
+	good := b.signIn(purl, annPassword)
+	require.Equal(t, http.StatusSeeOther, good.StatusCode, good.body)
+	assert.Equal(t, purl, good.Header.Get("Location"))
+	own := b.get(purl)
+	assert.Equal(t, http.StatusOK, own.StatusCode)
+	assert.Equal(t, `site path=/campaign/ann who=ann user=ann@example.com password="" signed=true cookies=[]`, own.body)
+	assert.Equal(t, "private, no-store", own.Header.Get("Cache-Control"))
+	assert.Equal(t, "same-origin", own.Header.Get("Referrer-Policy"))
+
+	for _, page := range []string{"/campaign/", "/campaign/offers.html", "/campaign/enroll", "/campaign/deep/er", "/campaign/index.html?RID=ann", "/campaign/index.html?rid=ann&Rid=ann&IID=7"} {
+		a := b.get(page)
+		assert.Equal(t, http.StatusOK, a.StatusCode, page)
+		assert.Contains(t, a.body, "who=ann", page)
+	}
+
+	// Another recipient's PURL leads to that one's sign-in, and shows nothing.
+	for _, page := range []string{"/campaign/bob", "/campaign/index.html?rid=bob", "/campaign/offers.html?RiD=bob", "/campaign/unknown"} {
+		before := p.seen.Load()
+		a := b.get(page)
+		assert.Equal(t, http.StatusSeeOther, a.StatusCode, page)
+		assert.Contains(t, a.Header.Get("Location"), "/campaign/login?", page)
+		assert.Equal(t, before, p.seen.Load(), page)
+	}
+	a := b.post("/campaign/index.html?rid=bob", nil)
+	assert.Equal(t, http.StatusForbidden, a.StatusCode)
+
+	// One nanosecond before the hour is over, and when it is.
+	p.clock.add(time.Hour - 1)
+	assert.Equal(t, http.StatusOK, b.get(purl).StatusCode)
+	p.clock.add(1)
+	over := b.get("/campaign/offers.html")
+	assert.Equal(t, http.StatusSeeOther, over.StatusCode)
+	page := b.get(over.Header.Get("Location"))
+	assert.Contains(t, page.body, "sign in again")
+	fields := page.fields(t)
+	assert.Equal(t, "ann", fields.Get("rid"))
+	fields.Set("password", annPassword)
+	good = b.post("/campaign/login", fields)
+	assert.Equal(t, "/campaign/offers.html", good.Header.Get("Location"))
+	assert.Equal(t, http.StatusOK, b.get("/campaign/offers.html").StatusCode)
+
+	// Whoever is signed in need not see the form.
+	assert.Equal(t, http.StatusSeeOther, b.get("/campaign/login?rid=ann").StatusCode)
+
+	out := b.get("/campaign/signout")
+	assert.Contains(t, out.body, `action="/campaign/signout"`)
+	out = b.post("/campaign/signout", nil)
+	assert.Equal(t, http.StatusSeeOther, out.StatusCode)
+	assert.Contains(t, b.get(out.Header.Get("Location")).body, "signed out")
+	assert.Equal(t, http.StatusSeeOther, b.get(purl).StatusCode)
+	assert.Equal(t, http.StatusForbidden, b.get("/campaign/offers.html").StatusCode)
+
+	assert.Equal(t, []securl.EventKind{securl.EventFailed, securl.EventSignedIn, securl.EventExpired, securl.EventSignedIn, securl.EventSignedOut}, p.events.kinds())
+}
+
+func TestGateKeysWithTricks(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	t.Run("beyond ASCII", func(t *testing.T) {
+		b := p.browser(t)
+		purl := "/campaign/" + url.PathEscape("Zoé Ørsted")
+		good := b.signIn(purl, "snow")
+		require.Equal(t, http.StatusSeeOther, good.StatusCode)
+		assert.Equal(t, purl, good.Header.Get("Location"))
+		assert.Contains(t, b.get(purl).body, "who=Zoé Ørsted")
+	})
+	t.Run("named like the gate's page", func(t *testing.T) {
+		b := p.browser(t)
+		good := b.signIn("/campaign/index.html?rid=login", "awkward")
+		assert.Contains(t, b.get(good.Header.Get("Location")).body, "who=login")
+	})
+	for _, target := range []string{
+		"/campaign/login?rid=ann%0d%0aSet-Cookie:%20a=b", "/campaign/index.html?rid=a%00b", "/campaign/index.html?rid=%ff",
+		"/campaign/a%0d%0ab", "/campaign/index.html?rid=" + strings.Repeat("x", 257), "/campaign/" + strings.Repeat("x", 257),
+		"/campaign/index.html?rid=ann&RID=bob", "/campaign/ann?rid=bob", "/campaign/index.html?rid=ann;rid=bob", "/campaign/index.html?rid=%e2%80%ae",
+		"/campaign/login?rid=ann&rid=bob", "/campaign/login",
+	} {
+		b := p.browser(t)
+		a := b.get(target)
+		assert.Equal(t, http.StatusBadRequest, a.StatusCode, target)
+		assert.Empty(t, a.Header.Get("Location"), target)
+		assert.NotContains(t, a.body, "Set-Cookie", target)
+		for _, c := range a.Cookies() {
+			assert.NotEqual(t, "a", c.Name)
+		}
+	}
+	assert.Zero(t, len(p.browser(t).get("/campaign/").Header.Values("Location")))
+	assert.Equal(t, http.StatusForbidden, p.browser(t).get("/campaign/").StatusCode)
+	assert.Equal(t, http.StatusNotFound, p.browser(t).get("/elsewhere").StatusCode)
+	assert.Equal(t, "/campaign/?xmpsrc=E1", p.browser(t).get("/campaign?xmpsrc=E1").Header.Get("Location"))
+}
+
+func TestGateCookies(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	b := p.browser(t)
+	at := b.get("/campaign/ann")
+	page := b.get(at.Header.Get("Location"))
+	fields := page.fields(t)
+	fields.Set("password", annPassword)
+	good := b.post("/campaign/login", fields)
+	lines := append(page.Header.Values("Set-Cookie"), good.Header.Values("Set-Cookie")...)
+	require.Len(t, lines, 4) // the form's, the device's, the form's end, the session's
+	for _, line := range lines {
+		assert.True(t, strings.HasPrefix(line, "__Host-securl-"), line)
+		for _, want := range []string{"; Path=/;", "; HttpOnly", "; Secure", "; SameSite=Lax"} {
+			assert.Contains(t, line+";", want)
+		}
+		assert.NotContains(t, strings.ToLower(line), "domain=")
+		assert.NotContains(t, line, annPassword)
+	}
+	session := good.Cookies()[2]
+	assert.Zero(t, session.MaxAge)
+	token, _, _ := strings.Cut(session.Value, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	require.NoError(t, err)
+	assert.Len(t, raw, 32)
+}
+
+// TestGateStoresHashes looks at what a store is given: nothing in it may open a session.
+func TestGateStoresHashes(t *testing.T) {
+	store := &spyStore{Sessions: new(securl.MemorySessions)}
+	p := newProtectedSite(t, func(g *securl.Gate) { g.Sessions = store; store.Sessions.(*securl.MemorySessions).Now = g.Now })
+	b := p.browser(t)
+	good := b.signIn("/campaign/ann", annPassword)
+	var cookie string
+	for _, c := range good.Cookies() {
+		if c.Name == "__Host-securl-"+fmt.Sprintf("%x", sha256.Sum256([]byte("/campaign/")))[:8] {
+			cookie = c.Value
+		}
+	}
+	token, _, _ := strings.Cut(cookie, ".")
+	require.Len(t, token, 43)
+	require.NotEmpty(t, store.committed)
+	for key, value := range store.committed {
+		assert.Len(t, key, 43)
+		assert.NotContains(t, key+value, token)
+		assert.NotContains(t, value, annPassword)
+		assert.NotContains(t, value, p.gate.Recipients.(recipients)["ann"].Password)
+		// Neither a key nor a value opens anything.
+		for _, try := range []string{key, value} {
+			thief := p.browser(t)
+			r := thief.request("GET", "/campaign/offers.html", nil)
+			r.Header.Set("Cookie", "__Host-securl-"+fmt.Sprintf("%x", sha256.Sum256([]byte("/campaign/")))[:8]+"="+url.QueryEscape(try))
+			assert.NotEqual(t, http.StatusOK, thief.do(r).StatusCode)
+		}
+	}
+}
+
+type spyStore struct {
+	securl.Sessions
+	mu        sync.Mutex
+	committed map[string]string
+}
+
+func (s *spyStore) Commit(key string, value []byte, expiry time.Time) error {
+	s.mu.Lock()
+	if s.committed == nil {
+		s.committed = map[string]string{}
+	}
+	s.committed[key] = string(value)
+	s.mu.Unlock()
+	return s.Sessions.Commit(key, value, expiry)
+}
