@@ -236,7 +236,7 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, s session) {
 func (g *guard) redirect(w http.ResponseWriter, r *http.Request, to string, status int) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	limitBody(w, r)
+	g.pages.limitBody(w, r)
 	http.Redirect(w, r, to, status)
 }
 

@@ -19,8 +19,8 @@ import (
 const (
 	// mostForm is the size of the largest sign-in form, in bytes.
 	mostForm = 8 << 10
-	// formTime is how long a visitor may take to send it.
-	formTime = 10 * time.Second
+	// defaultFormTime is how long a visitor may take to send it.
+	defaultFormTime = 10 * time.Second
 	// signOutTime is how long the store may take.
 	signOutTime = 30 * time.Second
 	// mostTarget is the length of the longest address to go back to. Beyond it a visitor goes to
@@ -159,7 +159,7 @@ func (g *guard) signIn(w http.ResponseWriter, r *http.Request, v Visitor) {
 		g.pages.message(w, r, http.StatusForbidden, msgCrossOrigin)
 		return
 	}
-	fields, status := readForm(w, r)
+	fields, status := g.readForm(w, r)
 	if status != 0 {
 		if status == http.StatusRequestTimeout {
 			w.Header().Set("Connection", "close")
@@ -211,14 +211,14 @@ func (g *guard) signIn(w http.ResponseWriter, r *http.Request, v Visitor) {
 
 // readForm reads a form that is small, complete and in time, with no field twice. Otherwise it
 // returns the status to answer with.
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, int) {
+func (g *guard) readForm(w http.ResponseWriter, r *http.Request) (url.Values, int) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, http.StatusUnsupportedMediaType
 	}
 	if r.ContentLength > mostForm {
 		return nil, http.StatusRequestEntityTooLarge
 	}
-	if limitBody(w, r) {
+	if g.pages.limitBody(w, r) {
 		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostForm))
@@ -246,11 +246,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, int) {
 // limitBody bounds the time that the rest of a body may take, which the server reads even if
 // nobody else does. A writer that cannot do this has been wrapped; the server's own ReadTimeout
 // is then what there is.
-func limitBody(w http.ResponseWriter, r *http.Request) bool {
+func (p *pages) limitBody(w http.ResponseWriter, r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	return http.NewResponseController(w).SetReadDeadline(time.Now().Add(formTime)) == nil
+	return http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.formTime)) == nil
 }
 
 // signOut is the page to sign out with.

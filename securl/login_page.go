@@ -177,6 +177,8 @@ type pages struct {
 	policy  string
 	tmpl    *template.Template
 	matcher language.Matcher
+
+	formTime time.Duration
 }
 
 func newPages(login LoginPage, base string) (*pages, error) {
@@ -186,7 +188,7 @@ func newPages(login LoginPage, base string) (*pages, error) {
 	}
 	hash := sha256.Sum256([]byte(pageStyle))
 	return &pages{
-		login: login, base: base, tmpl: tmpl,
+		login: login, base: base, tmpl: tmpl, formTime: defaultFormTime,
 		// img-src is for the empty icon, which spares a request for one that is closed.
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
 			"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -270,7 +272,7 @@ func (p *pages) write(w http.ResponseWriter, r *http.Request, status int, d page
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language")
 	h.Set("X-Robots-Tag", "noindex")
-	limitBody(w, r)
+	p.limitBody(w, r)
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes())
 }
