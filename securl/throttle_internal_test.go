@@ -1,0 +1,434 @@
+package securl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/connsec/connsec"
+)
+
+// guesses tries to sign in n times, with the wait that it is told before each, or without.
+type guesses struct{ looked, throttled int }
+
+func (g *guesses) add(t testing.TB, d *door, a attempt) time.Duration {
+	_, _, err := d.signIn(context.Background(), a)
+	var throttled *throttledError
+	switch {
+	case errors.As(err, &throttled):
+		g.throttled++
+		return throttled.after
+	case errors.Is(err, errRefused):
+		g.looked++
+	default:
+		t.Fatalf("a guess: %v", err)
+	}
+	return 0
+}
+
+func addrOf(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// TestManyGuessesFromOneAddress guesses 10,000 times, as fast as possible and as fast as allowed.
+func TestManyGuessesFromOneAddress(t *testing.T) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	var fast guesses
+	for i := range 10000 {
+		fast.add(t, d, try("ann", strconv.Itoa(i)))
+	}
+	// Three are free, and the fourth is what begins the first wait.
+	assert.Equal(t, guesses{4, 9996}, fast)
+
+	// The recipient is elsewhere, and does not notice.
+	a := try("ann", pass)
+	a.addr = netip.MustParseAddr("198.51.100.1")
+	_, _, err := d.signIn(t.Context(), a)
+	require.NoError(t, err)
+
+	var patient guesses
+	start := c.now()
+	for i := range 100 {
+		if wait := patient.add(t, d, try("ann", strconv.Itoa(i))); wait > 0 {
+			assert.LessOrEqual(t, wait, 15*time.Minute)
+			c.add(wait)
+		}
+	}
+	assert.Equal(t, patient.looked, patient.throttled)
+	perDay := float64(patient.looked) * float64(24*time.Hour) / float64(c.now().Sub(start))
+	assert.Less(t, perDay, 120.0, "guesses a day")
+
+	// Other recipients are tried from the same address, a few times each.
+	var spray guesses
+	for i := range 10000 {
+		spray.add(t, d, try("r"+strconv.Itoa(i), "password"))
+	}
+	assert.LessOrEqual(t, spray.looked, 31)
+}
+
+// TestManyGuessesFromManyAddresses is the same with an address for each guess.
+func TestManyGuessesFromManyAddresses(t *testing.T) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	// The victim has signed in on one device before.
+	_, s, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	device, err := d.newDevice(s.rid)
+	require.NoError(t, err)
+
+	guess := func(i int) attempt {
+		a := try("ann", strconv.Itoa(i))
+		a.addr = addrOf(i)
+		return a
+	}
+	var fast guesses
+	for i := range 10000 {
+		fast.add(t, d, guess(i))
+	}
+	assert.Equal(t, guesses{22, 9978}, fast)
+
+	// An hour of it, at ten guesses a second.
+	start := fast.looked
+	for i := range 36000 {
+		c.add(100 * time.Millisecond)
+		fast.add(t, d, guess(10000+i))
+	}
+	assert.LessOrEqual(t, fast.looked-start, 20, "guesses in an hour")
+
+	// On the known device the victim gets in at once, in the middle of it.
+	victim := try("ann", pass)
+	victim.device = device
+	_, _, err = d.signIn(t.Context(), victim)
+	require.NoError(t, err)
+	// Not with somebody else's device.
+	other := try("bob", "battery staple")
+	other.device = device
+	assert.Empty(t, d.deviceID(c.now(), device, "bob"))
+	_, _, err = d.signIn(t.Context(), other)
+	require.NoError(t, err)
+
+	// On a new device, within the promised five minutes after it stops.
+	victim.device = ""
+	victim.addr = netip.MustParseAddr("2001:db8::1")
+	var throttled *throttledError
+	_, _, err = d.signIn(t.Context(), victim)
+	require.ErrorAs(t, err, &throttled)
+	assert.LessOrEqual(t, throttled.after, 5*time.Minute)
+	c.add(throttled.after)
+	_, _, err = d.signIn(t.Context(), victim)
+	require.NoError(t, err)
+	// Which does not give the attacker 21 more.
+	var after guesses
+	for i := range 1000 {
+		after.add(t, d, guess(50000+i))
+	}
+	assert.LessOrEqual(t, after.looked, 1)
+}
+
+// TestGuessesAtOnce sends all guesses before the first is answered.
+func TestGuessesAtOnce(t *testing.T) {
+	d := newDoor(t, Gate{Now: newClock().now})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all guesses
+	for i := range 200 {
+		wg.Go(func() {
+			var g guesses
+			g.add(t, d, try("ann", strconv.Itoa(i)))
+			mu.Lock()
+			defer mu.Unlock()
+			all.looked += g.looked
+			all.throttled += g.throttled
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, guesses{4, 196}, all)
+}
+
+// TestSpellingsAreCountedTogether tries one recipient under many spellings, which a database may
+// take for the same.
+func TestSpellingsAreCountedTogether(t *testing.T) {
+	d := newDoor(t, Gate{Now: newClock().now})
+	var g guesses
+	for i, rid := range []string{"ann", "ANN", "Ann", "aNN", "ann ", "ANN  ", "Ａｎｎ", "ånn", "Ánn", "aⁿn"} {
+		a := try(rid, "x")
+		a.addr = addrOf(i % 1)
+		g.add(t, d, a)
+	}
+	assert.Equal(t, 4, g.looked)
+}
+
+// caseless is a lookup as databases do it.
+type caseless struct{ people }
+
+func (c caseless) Recipient(ctx context.Context, rid string) (Recipient, error) {
+	return c.people.Recipient(ctx, foldRID(rid))
+}
+
+func TestOtherSpelling(t *testing.T) {
+	d := newDoor(t, Gate{Recipients: caseless{crowd(t)}, Now: newClock().now})
+	_, s, err := d.signIn(t.Context(), try("ANN", pass))
+	require.NoError(t, err)
+	assert.Equal(t, "ann", s.rid, "a session is of the recipient as stored")
+
+	// One that returns somebody else is not believed.
+	d.recipients = liar{crowd(t)["ann"]}
+	_, _, err = d.signIn(t.Context(), try("bob", pass))
+	require.ErrorIs(t, err, errRefused)
+}
+
+type liar struct{ r Recipient }
+
+func (l liar) Recipient(context.Context, string) (Recipient, error) { return l.r, nil }
+
+func TestSignInsAreCounted(t *testing.T) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	n := 0
+	var throttled *throttledError
+	for ; n < 1000; n++ {
+		if _, _, err := d.signIn(t.Context(), try("ann", pass)); err != nil {
+			require.ErrorAs(t, err, &throttled)
+			break
+		}
+	}
+	assert.Equal(t, freeSignIns+1, n)
+	c.add(throttled.after)
+	_, _, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+}
+
+func TestNetwork(t *testing.T) {
+	same := func(a, b string) bool { return network(netip.MustParseAddr(a)) == network(netip.MustParseAddr(b)) }
+	assert.True(t, same("192.0.2.1", "::ffff:192.0.2.1"))
+	assert.False(t, same("192.0.2.1", "192.0.2.2"))
+	assert.True(t, same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"))
+	assert.False(t, same("2001:db8:1:2::1", "2001:db8:1:3::1"))
+	assert.True(t, same("fe80::1%eth0", "fe80::2%eth1"))
+	assert.Equal(t, netip.Prefix{}, network(netip.Addr{}))
+}
+
+// TestThrottleMemory counts a million recipients and addresses. The memory is what it was at the
+// start, and an attacker is not among what was forgotten.
+func TestThrottleMemory(t *testing.T) {
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	th, err := newThrottle(Throttle{})
+	require.NoError(t, err)
+	empty := heap() - before
+	now := newClock().now()
+
+	// A persistent attacker of one recipient, from one address: as often as is looked at.
+	attacker := netip.MustParseAddr("203.0.113.66")
+	at := now
+	for range 30 {
+		if _, wait := th.begin(at, "ann", attacker, ""); wait > 0 {
+			at = at.Add(wait)
+		}
+	}
+	_, wait := th.begin(at, "ann", attacker, "")
+	require.Positive(t, wait)
+	for i := range 1_000_000 {
+		th.begin(at, "r"+strconv.Itoa(i), addrOf(i), "")
+	}
+	_, after := th.begin(at, "ann", attacker, "")
+	assert.Equal(t, wait, after, "the attacker was forgotten")
+	_, everybody := th.begin(at, "someone new", netip.MustParseAddr("198.51.100.7"), "")
+	assert.Zero(t, everybody, "others must not wait for it")
+	full := heap() - before
+	t.Logf("%d KiB empty, %d KiB after a million", empty>>10, full>>10)
+	assert.Less(t, full, empty+64<<10)
+	runtime.KeepAlive(th)
+}
+
+// TestThrottleProperties: whatever is tried, waits are bounded, what is undone leaves no trace,
+// and no more is looked at than the bound allows.
+func TestThrottleProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		th, err := newThrottle(Throttle{Failures: rapid.IntRange(1, 10).Draw(t, "free")})
+		require.NoError(t, err)
+		now := newClock().now()
+		type key struct{ rid, addr int }
+		failures := map[key]int{}
+		for range rapid.IntRange(1, 60).Draw(t, "n") {
+			k := key{rapid.IntRange(0, 2).Draw(t, "rid"), rapid.IntRange(0, 2).Draw(t, "addr")}
+			taken, wait := th.begin(now, fmt.Sprint(k.rid), addrOf(k.addr), "")
+			if wait > 0 {
+				if wait > 15*time.Minute {
+					t.Fatalf("a wait of %s", wait)
+				}
+				if again, w := th.begin(now, fmt.Sprint(k.rid), addrOf(k.addr), ""); w != wait || again.n != 0 {
+					t.Fatalf("an attempt that came too early was counted")
+				}
+				if rapid.Bool().Draw(t, "patient") {
+					now = now.Add(wait)
+				}
+				continue
+			}
+			switch rapid.IntRange(0, 9).Draw(t, "end") {
+			case 0:
+				th.succeed(now, taken)
+				failures[k] = 0
+			case 1:
+				th.undo(taken)
+			default:
+				failures[k]++
+				if over := failures[k] - int(th.pair.free); over > 0 {
+					if w := th.pair.wait(th.hash(throttleKey{rid: fmt.Sprint(k.rid), addr: network(addrOf(k.addr))}), now.UnixNano()); w < time.Second<<min(over, 9) {
+						t.Fatalf("%d failures over, and a wait of %s", over, w)
+					}
+				}
+			}
+		}
+	})
+}
+
+// countingHasher counts calls, as far as they hash.
+type countingHasher struct {
+	Hasher
+	mu       sync.Mutex
+	verified int
+}
+
+func (h *countingHasher) Verify(password, stored string) (bool, error) {
+	ok, err := h.Hasher.Verify(password, stored)
+	if err == nil || !errors.Is(err, ErrNotHash) {
+		h.mu.Lock()
+		h.verified++
+		h.mu.Unlock()
+	}
+	return ok, err
+}
+
+// TestSameWork holds every wrong sign-in to the same answer for the same work: one lookup, one
+// hash, one look into the store.
+func TestSameWork(t *testing.T) {
+	for _, userName := range []bool{false, true} {
+		for _, a := range []attempt{
+			try("nobody", "x"), try("ann", "x"), try("ann", ""), try("empty", "x"), try("empty", ""), try("plain", "x"), try("plain", pass), try("blank", ""),
+			{rid: "ann", user: "nobody", password: connsec.NewSecret(pass + "!")}, {rid: "empty", user: "", password: connsec.NewSecret("x")},
+		} {
+			h := &countingHasher{}
+			store := &countingStore{Sessions: &MemorySessions{}}
+			r := &countingPeople{people: crowd(t)}
+			d := newDoor(t, Gate{Recipients: r, Hasher: h, Sessions: store, Login: LoginPage{UserName: userName}, Now: newClock().now})
+			_, _, err := d.signIn(t.Context(), a)
+			assert.Equal(t, errRefused, err)
+			assert.Equal(t, 1, h.verified, "%s: hashes", a.rid)
+			assert.Equal(t, 1, r.n, "%s: lookups", a.rid)
+			assert.Equal(t, [3]int{1, 0, 0}, store.n, "%s: store", a.rid)
+		}
+	}
+	// With user names the same, and the right password does not show.
+	log := &eventLog{}
+	h := &countingHasher{}
+	d := newDoor(t, Gate{Hasher: h, Login: LoginPage{UserName: true}, Now: newClock().now, Observe: log.observe})
+	for _, user := range []string{"", "ann", "ann@example.com", "Ann@example.com "} { // case and blanks count
+		a := try("ann", pass)
+		a.user, a.addr = user, addrOf(len(user))
+		_, _, err := d.signIn(t.Context(), a)
+		assert.Equal(t, errRefused, err)
+	}
+	assert.Equal(t, 4, h.verified)
+	for _, e := range log.take() {
+		assert.Equal(t, ReasonWrongUserName, e.Reason)
+	}
+	a := try("ann", pass)
+	a.user = "Ann@example.com"
+	_, _, err := d.signIn(t.Context(), a)
+	require.NoError(t, err)
+}
+
+type countingPeople struct {
+	people
+	n int
+}
+
+func (c *countingPeople) Recipient(ctx context.Context, rid string) (Recipient, error) {
+	c.n++
+	return c.people.Recipient(ctx, rid)
+}
+
+// countingStore counts Find, Commit and Delete.
+type countingStore struct {
+	Sessions
+	n [3]int
+}
+
+func (s *countingStore) Find(key string) ([]byte, bool, error) {
+	s.n[0]++
+	return s.Sessions.Find(key)
+}
+
+func (s *countingStore) Commit(key string, value []byte, expiry time.Time) error {
+	s.n[1]++
+	return s.Sessions.Commit(key, value, expiry)
+}
+
+func (s *countingStore) Delete(key string) error {
+	s.n[2]++
+	return s.Sessions.Delete(key)
+}
+
+// TestHashingIsBounded lets more sign in at once than may hash.
+func TestHashingIsBounded(t *testing.T) {
+	h := &gatedHasher{enter: make(chan struct{}), leave: make(chan struct{})}
+	d := newDoor(t, Gate{Hasher: h, Now: newClock().now})
+	most := cap(d.hashing)
+	var wg sync.WaitGroup
+	for i := range 3 * most {
+		wg.Go(func() {
+			a := try("r"+strconv.Itoa(i), "x")
+			a.addr = addrOf(i)
+			_, _, _ = d.signIn(context.Background(), a)
+		})
+	}
+	for range most {
+		<-h.enter
+	}
+	select {
+	case <-h.enter:
+		t.Error("one more hashes than may")
+	default:
+	}
+	// One that gives up while it waits is not counted, and not told anything about the password.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := d.signIn(ctx, try("ann", pass))
+	require.ErrorIs(t, err, errBusy)
+	assert.Zero(t, d.throttle.pair.find(d.throttle.hash(throttleKey{rid: "ann", addr: network(home)}), 0))
+	go func() {
+		for range 2 * most {
+			<-h.enter
+		}
+	}()
+	close(h.leave)
+	wg.Wait()
+}
+
+type gatedHasher struct {
+	Hasher
+	enter, leave chan struct{}
+}
+
+func (h *gatedHasher) Verify(password, stored string) (bool, error) {
+	h.enter <- struct{}{}
+	<-h.leave
+	return h.Hasher.Verify(password, stored)
+}
