@@ -1,6 +1,6 @@
 // Package realsrv runs real daemons for tests: nginx, OpenSSL's s_server, gnutls-serv, slapd,
 // Samba as a domain controller, Postfix, Exim, OpenSMTPD, FreeRADIUS, radsecproxy, FreeTDS's
-// tdspool, and headless Chromium as a client.
+// tdspool, Redis, and headless Chromium as a client.
 //
 // A daemon is a struct whose fields are its posture and whose zero value is a hardened one.
 // Start renders its configuration into a directory of its own, runs it as a child process,
