@@ -123,7 +123,9 @@ func (t *table) find(hash uint64, now int64) *entry {
 
 // wait returns how long the key has to.
 func (t *table) wait(hash uint64, now int64) time.Duration {
-	if e := t.find(hash, now); e != nil && e.until > now {
+	// A free failure makes nobody wait, although it may have been dated a little later by an
+	// attempt that was counted sooner.
+	if e := t.find(hash, now); e != nil && e.count > t.free && e.until > now {
 		return time.Duration(e.until - now)
 	}
 	return 0

@@ -209,6 +209,17 @@ func TestSignInsAreCounted(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestAttemptsOvertake counts attempts in another order than that of their times.
+func TestAttemptsOvertake(t *testing.T) {
+	th, err := newThrottle(Throttle{})
+	require.NoError(t, err)
+	now := newClock().now()
+	for i := range time.Duration(3) {
+		_, wait := th.begin(now.Add(-i), "ann", home, "")
+		require.Zero(t, wait)
+	}
+}
+
 func TestNetwork(t *testing.T) {
 	same := func(a, b string) bool { return network(netip.MustParseAddr(a)) == network(netip.MustParseAddr(b)) }
 	assert.True(t, same("192.0.2.1", "::ffff:192.0.2.1"))
