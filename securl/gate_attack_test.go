@@ -572,6 +572,43 @@ func TestGatePlainHTTP(t *testing.T) {
 	}
 }
 
+func TestBehindProxies(t *testing.T) {
+	visitor := securl.BehindProxies(netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"))
+	tests := []struct {
+		name, remote string
+		forwarded    []string
+		want         string
+	}{
+		{"direct", "192.0.2.1:1", nil, "192.0.2.1"},
+		{"direct, with a lie", "192.0.2.1:1", []string{"1.1.1.1"}, "192.0.2.1"},
+		{"one proxy", "10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
+		{"one proxy, and what the visitor sent", "10.0.0.1:1", []string{"1.1.1.1, 10.0.0.9, 192.0.2.1"}, "192.0.2.1"},
+		{"in lines of their own", "10.0.0.1:1", []string{"1.1.1.1", "192.0.2.1"}, "192.0.2.1"},
+		{"two proxies", "10.0.0.1:1", []string{"1.1.1.1, 192.0.2.1, 10.2.3.4"}, "192.0.2.1"},
+		{"IPv6", "[fd00::1]:1", []string{"2001:db8::7"}, "2001:db8::7"},
+		{"mapped", "[::ffff:10.0.0.1]:1", []string{"::ffff:192.0.2.1"}, "192.0.2.1"},
+		{"with ports", "10.0.0.1:1", []string{"192.0.2.1:4711"}, "192.0.2.1"},
+		{"IPv6 with a port", "10.0.0.1:1", []string{"[2001:db8::7]:4711"}, "2001:db8::7"},
+		{"the proxy's own", "10.0.0.1:1", nil, "10.0.0.1"},
+		{"only proxies", "10.0.0.1:1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"no address", "10.0.0.1:1", []string{"evil, 1.2.3"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr, r.Header["X-Forwarded-For"] = tt.remote, tt.forwarded
+			v, err := visitor(r)
+			if tt.want == "" {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, v.Addr.String())
+			assert.False(t, v.HTTPS)
+		})
+	}
+}
+
 // TestGateRace signs in and out at once. Afterwards nothing that was signed out may be open.
 func TestGateRace(t *testing.T) {
 	p := newProtectedSite(t, nil)

@@ -249,6 +249,10 @@ func TestGateFlow(t *testing.T) {
 		assert.Contains(t, a.body, "who=ann", page)
 	}
 
+	a := b.get("/campaign/css/site.css")
+	assert.Contains(t, a.body, "signed=false", "a public file is nobody's")
+	assert.Empty(t, a.Header.Get("Cache-Control"))
+
 	// Another recipient's PURL leads to that one's sign-in, and shows nothing.
 	for _, page := range []string{"/campaign/bob", "/campaign/index.html?rid=bob", "/campaign/offers.html?RiD=bob", "/campaign/unknown"} {
 		before := p.seen.Load()
@@ -257,7 +261,7 @@ func TestGateFlow(t *testing.T) {
 		assert.Contains(t, a.Header.Get("Location"), "/campaign/login?", page)
 		assert.Equal(t, before, p.seen.Load(), page)
 	}
-	a := b.post("/campaign/index.html?rid=bob", nil)
+	a = b.post("/campaign/index.html?rid=bob", nil)
 	assert.Equal(t, http.StatusForbidden, a.StatusCode)
 
 	// One nanosecond before the hour is over, and when it is.
@@ -395,4 +399,88 @@ func (s *spyStore) Commit(key string, value []byte, expiry time.Time) error {
 	s.committed[key] = string(value)
 	s.mu.Unlock()
 	return s.Sessions.Commit(key, value, expiry)
+}
+
+// anyCase is a lookup as databases do it.
+type anyCase struct{ recipients }
+
+func (c anyCase) Recipient(ctx context.Context, rid string) (securl.Recipient, error) {
+	return c.recipients.Recipient(ctx, strings.ToLower(rid))
+}
+
+// TestGateOtherSpelling opens a PURL that was typed by hand, where the database ignores case.
+func TestGateOtherSpelling(t *testing.T) {
+	p := newProtectedSite(t, func(g *securl.Gate) { g.Recipients = anyCase{campaign(t)} })
+	b := p.browser(t)
+	good := b.signIn("/campaign/ANN", annPassword)
+	assert.Equal(t, "/campaign/ANN", good.Header.Get("Location"))
+	for _, purl := range []string{"/campaign/ANN", "/campaign/ann", "/campaign/index.html?rid=Ann"} {
+		assert.Contains(t, b.get(purl).body, "who=ann", purl)
+	}
+	for _, purl := range []string{"/campaign/BOB", "/campaign/%C3%A4nn"} {
+		assert.Equal(t, http.StatusSeeOther, b.get(purl).StatusCode, purl)
+	}
+}
+
+// TestGateContextEnds: what a site streams must not outlast the session.
+func TestGateContextEnds(t *testing.T) {
+	clock := newGateClock()
+	var left time.Duration
+	gate := securl.Gate{Recipients: campaign(t), Base: "/campaign/", Now: clock.now, Lifetime: 10 * time.Minute}
+	h, err := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		end, ok := r.Context().Deadline()
+		require.True(t, ok)
+		left = time.Until(end)
+	}))
+	require.NoError(t, err)
+	server := httptest.NewTLSServer(h)
+	defer server.Close()
+	ca := testca.MustNew(t)
+	p := &protectedSite{ca: ca, server: server}
+	b := p.browser(t)
+	b.client.Transport = server.Client().Transport
+	b.signIn("/campaign/ann", annPassword)
+	clock.add(9 * time.Minute)
+	assert.Equal(t, http.StatusOK, b.get("/campaign/ann").StatusCode)
+	assert.Positive(t, left)
+	assert.LessOrEqual(t, left, time.Minute)
+}
+
+// TestGateKeepsSecrets looks for what must not be told in everything that is: events, pages,
+// headers and errors.
+func TestGateKeepsSecrets(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	stored := p.gate.Recipients.(recipients)["ann"].Password
+	var told strings.Builder
+	note := func(a reply) reply {
+		fmt.Fprintf(&told, "%v %s", a.Header, a.body)
+		return a
+	}
+	b := p.browser(t)
+	b.signIn("/campaign/ann", "planted-wrong-password")
+	fields := b.get("/campaign/login?rid=ann").fields(t)
+	for i := range 8 {
+		fields.Set("password", fmt.Sprint("planted-wrong-password", i))
+		note(b.post("/campaign/login", fields))
+	}
+	p.clock.add(time.Hour)
+	fields.Set("password", annPassword)
+	good := b.post("/campaign/login", fields)
+	value := good.cookie(cookieName)
+	require.NotEmpty(t, value)
+	note(b.get("/campaign/ann"))
+	note(b.get("/campaign/bob"))
+	note(b.get("/campaign/signout"))
+	note(b.post("/campaign/signout", nil))
+	fmt.Fprintf(&told, "%+v", p.events.all)
+	require.NotEmpty(t, p.events.all)
+	for _, secret := range []string{"planted-wrong-password", annPassword, stored, value[:43]} {
+		assert.NotContains(t, told.String(), secret)
+	}
+	for _, e := range p.events.all {
+		assert.NotContains(t, e.Kind.String(), "(")
+		assert.NotContains(t, e.Reason.String(), "(")
+	}
+	assert.Equal(t, "event(0)", securl.EventKind(0).String())
+	assert.Equal(t, "reason(99)", securl.Reason(99).String())
 }

@@ -50,6 +50,12 @@ func BehindProxies(proxies ...netip.Prefix) func(*http.Request) (Visitor, error)
 			}
 			addr, err := netip.ParseAddr(hop)
 			if err != nil {
+				// Some proxies add the port.
+				var ap netip.AddrPort
+				ap, err = netip.ParseAddrPort(hop)
+				addr = ap.Addr()
+			}
+			if err != nil {
 				return Visitor{}, errors.New("securl: a trusted proxy sent an X-Forwarded-For that is no address")
 			}
 			v.Addr = addr.Unmap().WithZone("")
