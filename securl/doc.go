@@ -1,6 +1,7 @@
-// Package securl handles the passwords of SecURL, the sign-in of XMPie Circle web sites: it
-// hashes them exactly as SQL Server does, judges a password column, and converts recipient
-// lists and database columns from plain text to hashes without harm.
+// Package securl handles SecURL, the sign-in of XMPie Circle web sites: it hashes passwords
+// exactly as SQL Server does, judges a password column, converts recipient lists and database
+// columns from plain text to hashes without harm, and stands before a personalized site as its
+// gate.
 //
 // # Threat
 //
@@ -10,6 +11,11 @@
 // half, or from another encoding, it locks recipients out and cannot be undone. What it leaves
 // is unsalted MD5, which keeps casual readers away and no attacker.
 //
+// A personalized site shows to whoever has its link what it knows about a recipient, and links
+// can be guessed. A [Gate] shows it to the recipient only. It expects guesses from one address and
+// from many, links that lead elsewhere after the sign-in, sessions that are planted, stolen or
+// sent again, forms that other sites send, and paths that a gate and a site read differently.
+//
 // # Entry points
 //
 //   - [Hasher] hashes and verifies one password; [ParseCollation] finds the code page that
@@ -17,12 +23,19 @@
 //   - [Classify] reads a column and reports facts; [ColumnObservation.Judge] judges them.
 //   - [Convert] and [ConvertFile] hash the password column of a CSV or TSV list.
 //   - [Migration] hashes a column in SQL Server in batches that survive a crash.
+//   - [Gate.Handler] protects a site, which asks [SignedIn] whose page to show; [Gate.SignOut]
+//     ends a recipient's sessions after a change of password. [MemorySessions] keeps sessions for
+//     one process, and every store of github.com/alexedwards/scs for several. [BehindProxies] is
+//     for proxies that end TLS.
 //   - [Argon2id] is for systems that are free to choose a better method.
 //
 // # Traces
 //
 // [Migration.Plan] only reads. [Migration.Run] writes the password column, adds one table that
-// holds its progress, and on request one that holds a copy. Nothing else here talks to a server.
+// holds its progress, and on request one that holds a copy. A [Gate] leaves a record for each
+// session and each sign-out in its store, for an hour and some minutes, and three cookies in the
+// browser: one holds the recipient key beside the token, one marks the device for half a year.
+// Recipient keys and addresses are in the events that it tells. Nothing else here talks to a server.
 //
 // # Not checked
 //
@@ -30,6 +43,13 @@
 // ASCII passwords every possibility gives the same hash. For others this package reproduces what
 // the T-SQL function stores, and that a recipient can sign in with it has to be tried once.
 // Whether the server compares case, or trims, is not known either.
+//
+// A gate cannot see whether the site keeps to [SignedIn]: one that reads the key from its URL may
+// show more. The same time for all wrong sign-ins does not cover how long the caller's lookup
+// takes, nor stored hashes that were made with other parameters than the Hasher's. Attempts are
+// counted by each node for itself. An attacker with many addresses can keep a recipient from
+// signing in on a new device while the attack lasts, and five minutes longer. One behind the same
+// address can do so for fifteen minutes at a time. What a site began to send before a sign-out is not stopped.
 //
 // # Not confirmed by a real server
 //
@@ -46,5 +66,7 @@
 //
 // XMPie Circle help, "Circle website security"; Microsoft Transact-SQL reference, HASHBYTES,
 // char and varchar, and collations; RFC 1321 (MD5), RFC 4648 (base64), RFC 9106 (Argon2),
-// RFC 4180 (CSV).
+// RFC 4180 (CSV). RFC 9110 (HTTP), RFC 6265bis (cookies), RFC 6797 (HSTS), Content Security Policy
+// Level 3, WCAG 2.2; OWASP cheat sheets on authentication, session management and cross-site
+// request forgery; NIST SP 800-63B, sections 5.2.2 and 7.1.
 package securl

@@ -2,7 +2,6 @@ package securl
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -55,7 +54,6 @@ func newClock() *manualClock {
 
 func (c *manualClock) now() time.Time      { return time.Unix(0, c.ns.Load()).UTC() }
 func (c *manualClock) add(d time.Duration) { c.ns.Add(int64(d)) }
-func (c *manualClock) set(at time.Time)    { c.ns.Store(at.UnixNano()) }
 
 // log collects events.
 type eventLog struct {
@@ -174,5 +172,3 @@ func TestSignInRefuses(t *testing.T) {
 		})
 	}
 }
-
-var errDown = errors.New("down")

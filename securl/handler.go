@@ -49,7 +49,8 @@ type guard struct {
 // Below Base the gate has two pages of its own, "login" and "signout"; a site signs its visitor
 // out with a form that posts to the latter. Other paths are the site's. It is called for public
 // files, and for requests with a session, whose context says whose ([SignedIn]) and ends with the
-// session. Such answers are not cached unless the site says otherwise.
+// session. Such answers are not cached unless the site says otherwise. Paths are those that the
+// visitor sees: do not put the gate behind http.StripPrefix.
 func (g Gate) Handler(site http.Handler) (http.Handler, error) {
 	if site == nil {
 		return nil, errors.New("securl: a gate needs a site to stand before")

@@ -161,10 +161,8 @@ func TestGuessesAtOnce(t *testing.T) {
 func TestSpellingsAreCountedTogether(t *testing.T) {
 	d := newDoor(t, Gate{Now: newClock().now})
 	var g guesses
-	for i, rid := range []string{"ann", "ANN", "Ann", "aNN", "ann ", "ANN  ", "Ａｎｎ", "ånn", "Ánn", "aⁿn"} {
-		a := try(rid, "x")
-		a.addr = addrOf(i % 1)
-		g.add(t, d, a)
+	for _, rid := range []string{"ann", "ANN", "Ann", "aNN", "ann ", "ANN  ", "Ａｎｎ", "ånn", "Ánn", "aⁿn"} {
+		g.add(t, d, try(rid, "x"))
 	}
 	assert.Equal(t, 4, g.looked)
 }
