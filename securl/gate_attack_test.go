@@ -152,6 +152,16 @@ func TestGateNoOpenRedirect(t *testing.T) {
 		assert.Equal(t, "https", to.Scheme, location)
 		assert.True(t, strings.HasPrefix(to.Path, "/campaign/"), location)
 	}
+	// A page of the site is no page to go back to unless the gate itself said so.
+	b := p.browser(t)
+	assert.Empty(t, b.get("/campaign/login?rid=ann&to=%2Fcampaign%2Funsubscribe.html").fields(t).Get("to"))
+	signed, err := url.Parse(b.get("/campaign/unsubscribe.html?rid=ann").Header.Get("Location"))
+	require.NoError(t, err)
+	assert.Equal(t, "/campaign/unsubscribe.html?rid=ann", b.get(signed.String()).fields(t).Get("to"))
+	q := signed.Query()
+	q.Set("to", "/campaign/other.html?rid=ann")
+	assert.Empty(t, b.get("/campaign/login?"+q.Encode()).fields(t).Get("to"))
+
 	for _, target := range evil {
 		p.clock.add(2 * time.Hour) // nobody may sign in so often at once
 		// Signed by somebody else, or by nobody.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -84,14 +85,32 @@ func TestClock(t *testing.T) {
 			at = next
 		}
 	})
-	// The machine's clock is set back while the monotonic one goes on.
+}
+
+// TestClockOfMachine has both readings of time.Now, and moves them apart.
+func TestClockOfMachine(t *testing.T) {
+	const day = 24 * time.Hour
 	start := time.Now()
-	reads := []time.Time{start, start.Add(time.Minute), start.Add(2 * time.Minute)}
-	i := 0
-	c := clock{read: func() time.Time { i++; return reads[i-1] }}
+	wall, mono := time.Duration(0), time.Duration(0)
+	c := clock{read: func() time.Time {
+		now := start.Add(wall) // which moves both
+		// The second word of a time with a monotonic reading is that reading.
+		(*[2]int64)(unsafe.Pointer(&now))[1] += int64(mono - wall)
+		return now
+	}}
 	first := c.now()
-	c.now()
-	assert.Equal(t, 2*time.Minute, c.now().Sub(first))
+	for _, step := range []struct{ wall, mono, want time.Duration }{
+		{time.Minute, time.Minute, time.Minute},
+		{-day, time.Minute, time.Minute},        // set back
+		{time.Minute, time.Minute, time.Minute}, // and going on
+		{day, 0, 0},                             // set right: it was told already
+		{day, time.Minute, day - time.Minute},   // the machine slept
+	} {
+		wall, mono = wall+step.wall, mono+step.mono
+		before := first
+		first = c.now()
+		assert.Equal(t, step.want, first.Sub(before), "%+v", step)
+	}
 }
 
 // TestSessionRecords gives sessions that the store should not hold.
@@ -210,6 +229,64 @@ func TestNodesWithOtherClocks(t *testing.T) {
 	}
 }
 
+// TestNodesProperty signs in and out on nodes whose clocks differ by up to the skew, at random:
+// after a sign-out nothing opens that began before, and everything does that began later, for
+// its hour.
+func TestNodesProperty(t *testing.T) {
+	crowd := crowd(t)
+	rapid.Check(t, func(t *rapid.T) {
+		base := newClock()
+		store := &MemorySessions{Now: base.now}
+		var nodes []*door
+		for range 3 {
+			// Two clocks then differ by the skew at most.
+			ahead := time.Duration(rapid.Int64Range(0, int64(skew)).Draw(t, "ahead"))
+			d, err := (Gate{Recipients: crowd, Sessions: store, Now: func() time.Time { return base.now().Add(ahead) }}).door()
+			require.NoError(t, err)
+			nodes = append(nodes, d)
+		}
+		node := func() *door { return nodes[rapid.IntRange(0, 2).Draw(t, "node")] }
+		type made struct {
+			token string
+			s     session
+			at    time.Time
+			dead  bool
+		}
+		var all []*made
+		for range rapid.IntRange(1, 25).Draw(t, "n") {
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0, 1:
+				token, s, err := node().signIn(context.Background(), try("ann", pass))
+				require.NoError(t, err)
+				all = append(all, &made{token, s, base.now(), false})
+			case 2:
+				if len(all) > 0 && rapid.Bool().Draw(t, "own") {
+					require.NoError(t, node().signOut(context.Background(), all[len(all)-1].s))
+				} else {
+					require.NoError(t, node().signOutRecipient(context.Background(), "ann"))
+				}
+				for _, m := range all {
+					m.dead = true
+				}
+			case 3:
+				base.add(time.Duration(rapid.Int64Range(0, int64(20*time.Minute)).Draw(t, "by")))
+			}
+			for _, m := range all {
+				_, err := node().session(context.Background(), m.token)
+				age := base.now().Sub(m.at)
+				switch {
+				case m.dead && err == nil:
+					t.Fatal("a session outlived a sign-out")
+				case !m.dead && age < Lifetime-skew && err != nil:
+					t.Fatalf("a session of %s ended: %v", age, err)
+				case age >= Lifetime+skew && err == nil:
+					t.Fatalf("a session lived for %s", age)
+				}
+			}
+		}
+	})
+}
+
 // hookPeople do something else while a recipient is looked up.
 type hookPeople struct {
 	people
@@ -230,7 +307,10 @@ func TestPasswordChangeDuringSignIn(t *testing.T) {
 	store := &MemorySessions{Now: c.now}
 	g := Gate{Recipients: h, Now: c.now, Sessions: store}
 	d := newDoor(t, g)
-	h.hook = func() { require.NoError(t, g.SignOut(t.Context(), "ann")) }
+	h.hook = func() {
+		require.NoError(t, g.SignOut(t.Context(), "ann"))
+		c.add(time.Minute) // the rest takes long
+	}
 	token, _, err := d.signIn(t.Context(), try("ann", pass))
 	require.NoError(t, err)
 	_, err = d.session(t.Context(), token)
