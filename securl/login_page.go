@@ -24,6 +24,8 @@ type LoginPage struct {
 	Title string
 	// Brand stands above the title, such as the name of the company. Default none.
 	Brand string
+	// Help stands below the form, such as whom to ask about a lost password. Default none.
+	Help string
 }
 
 // message is one of the things that a page of the gate can say.
@@ -125,6 +127,7 @@ body{margin:0;min-height:100vh;display:flex;justify-content:center;background:va
 main{width:100%;max-width:26rem;padding:clamp(1rem,8vh,5rem) 1rem 2rem;overflow-wrap:anywhere}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}
 .brand{margin:0 0 .25rem;color:var(--soft)}
+.help{margin:1.5rem 0 0;color:var(--soft)}
 .note{margin:0 0 1rem;padding:.625rem .75rem;border:1px solid;border-radius:.375rem}
 .bad{color:var(--bad)}
 label{display:block;margin:1rem 0 .25rem;font-weight:600}
@@ -162,7 +165,8 @@ const pageTemplate = `<!doctype html>
 <input id="password" name="password" type="password" autocomplete="current-password" required{{if or .User (not $.UserName)}} autofocus{{end}}{{if .Note}} aria-describedby="note"{{end}}{{if .Wrong}} aria-invalid="true"{{end}}>
 <button type="submit">{{$.Words.Submit}}</button>
 </form>
-{{else -}}
+{{with $.Help}}<p class="help">{{.}}</p>
+{{end}}{{else -}}
 <p>{{.Text}}</p>
 {{if .SignOut}}<form method="post" action="{{.Base}}signout"><button type="submit">{{.Words.SignOut}}</button></form>
 {{end}}{{end}}</main>
@@ -212,6 +216,7 @@ func (p *pages) words(r *http.Request) *words {
 type pageData struct {
 	Words              *words
 	Base, Brand, Title string
+	Help               string
 	UserName, SignOut  bool
 	Text               string
 	Form               *formData
@@ -251,7 +256,7 @@ func (p *pages) message(w http.ResponseWriter, r *http.Request, status int, m me
 }
 
 func (p *pages) write(w http.ResponseWriter, r *http.Request, status int, d pageData) {
-	d.Base, d.Brand, d.UserName = p.base, p.login.Brand, p.login.UserName
+	d.Base, d.Brand, d.Help, d.UserName = p.base, p.login.Brand, p.login.Help, p.login.UserName
 	if d.Title == "" {
 		d.Title = d.Words.Title
 	}

@@ -143,7 +143,7 @@ func TestLoginPage(t *testing.T) {
 		for _, userName := range []bool{false, true} {
 			t.Run(lang.lang+strconv.FormatBool(userName), func(t *testing.T) {
 				p := newProtectedSite(t, func(g *securl.Gate) {
-					g.Login = securl.LoginPage{UserName: userName, Brand: `<script>alert("Brand")</script>`}
+					g.Login = securl.LoginPage{UserName: userName, Brand: `<script>alert("Brand")</script>`, Help: "Lost it? Call <us>."}
 				})
 				b := p.browser(t)
 				b.client.Transport = language{b.client.Transport, lang.accept}
@@ -153,6 +153,7 @@ func TestLoginPage(t *testing.T) {
 				assert.Equal(t, lang.lang, page.Header.Get("Content-Language"))
 				assert.Contains(t, page.body, lang.password)
 				assert.Contains(t, page.body, "&lt;script&gt;alert")
+				assert.Contains(t, page.body, "Lost it? Call &lt;us&gt;.")
 				assert.Equal(t, `ann"><script>`, page.fields(t).Get("rid"))
 				id, by := focus(t, doc)
 				assert.Equal(t, map[bool]string{false: "password", true: "user"}[userName], id)

@@ -218,6 +218,40 @@ func TestAttemptsOvertake(t *testing.T) {
 	}
 }
 
+// TestUndoneLate takes an attempt back after another one has failed: its wait stays.
+func TestUndoneLate(t *testing.T) {
+	th, err := newThrottle(Throttle{Failures: 1})
+	require.NoError(t, err)
+	now := newClock().now()
+	for i := range 7 { // which are free
+		_, wait := th.begin(now, "ann", addrOf(i), "")
+		require.Zero(t, wait)
+	}
+	slow, wait := th.begin(now, "ann", addrOf(100), "")
+	require.Zero(t, wait)
+	now = now.Add(2 * time.Second)
+	_, wait = th.begin(now, "ann", addrOf(101), "")
+	require.Zero(t, wait)
+	_, wait = th.begin(now, "ann", addrOf(102), "")
+	require.Equal(t, 2*time.Second, wait)
+	th.undo(slow)
+	_, wait = th.begin(now, "ann", addrOf(102), "")
+	require.Equal(t, 2*time.Second, wait)
+}
+
+// TestOwnSignInClearsNothingOfOthers: an attacker who is a recipient, too, must not be able to
+// guess on because of that.
+func TestOwnSignInClearsNothingOfOthers(t *testing.T) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	var g guesses
+	for i := range 60 {
+		g.add(t, d, try("r"+strconv.Itoa(i), "x"))
+		_, _, _ = d.signIn(t.Context(), try("bob", "battery staple"))
+	}
+	assert.Equal(t, 31, g.looked)
+}
+
 func TestNetwork(t *testing.T) {
 	same := func(a, b string) bool { return network(netip.MustParseAddr(a)) == network(netip.MustParseAddr(b)) }
 	assert.True(t, same("192.0.2.1", "::ffff:192.0.2.1"))
