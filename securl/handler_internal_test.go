@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,5 +43,41 @@ func TestMounts(t *testing.T) {
 		if tt.body != "" {
 			assert.Equal(t, tt.body, w.Body.String())
 		}
+	}
+}
+
+func TestValidTarget(t *testing.T) {
+	h, err := Gate{Recipients: crowd(t), Base: "/campaign/", Pages: []string{"enroll"}}.Handler(nopHandler{})
+	require.NoError(t, err)
+	g := h.(*guard)
+	for target, want := range map[string]bool{
+		"/campaign/":                        true,
+		"/campaign/ann":                     true,
+		"/campaign/enroll?x=%2F%2Fevil":     true,
+		"/campaign/x.html?RID=ann&next=//e": true,
+		"/campaign/bob":                     false,
+		"/campaign/x.html?rid=bob":          false,
+		"/campaign/ann?rid=bob":             false,
+		"/campaign/login?rid=ann":           false,
+		"/campaign/signout":                 false,
+		"/campaign":                         false,
+		"/other/ann":                        false,
+		"":                                  false,
+		"campaign/ann":                      false,
+		"//evil/campaign/ann":               false,
+		"https://evil/campaign/ann":         false,
+		"/campaign/../ann":                  false,
+		"/campaign/%2e%2e/ann":              false,
+		"/campaign/a%2fb":                   false,
+		"/campaign//evil":                   false,
+		"/campaign/ann#x":                   false,
+		"/campaign/ann x":                   false,
+		"/campaign/ann\t":                   false,
+		"/campaign/ann\r\nX: y":             false,
+		`/campaign/ann\`:                    false,
+		"/campaign/anné":                    false,
+		"/campaign/" + strings.Repeat("a/", mostTarget/2) + "x.html": false,
+	} {
+		assert.Equal(t, want, g.validTarget(target, "ann"), target)
 	}
 }
