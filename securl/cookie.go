@@ -82,9 +82,9 @@ func (c cookies) strip(h http.Header) http.Header {
 	var keep []string
 	for _, line := range lines {
 		for part := range strings.SplitSeq(line, ";") {
-			part = strings.TrimSpace(part)
+			part = strings.Trim(part, " \t")
 			name, _, _ := strings.Cut(part, "=")
-			switch strings.TrimSpace(name) {
+			switch strings.Trim(name, " \t") {
 			case c.session, c.form, c.device, "":
 			default:
 				keep = append(keep, part)

@@ -308,6 +308,19 @@ func TestGateKeysWithTricks(t *testing.T) {
 		good := b.signIn("/campaign/index.html?rid=login", "awkward")
 		assert.Contains(t, b.get(good.Header.Get("Location")).body, "who=login")
 	})
+	t.Run("instance", func(t *testing.T) {
+		b := p.browser(t)
+		// What XMPL clients append to the address of a sign-in page.
+		page := b.get("/campaign/login?rid=ann&IID=i%201")
+		fields := page.fields(t)
+		fields.Set("password", annPassword)
+		good := b.post("/campaign/login", fields)
+		assert.Equal(t, "/campaign/index.html?rid=ann&iid=i+1", good.Header.Get("Location"))
+		at := p.browser(t).get("/campaign/index.html?iid=i%201&Rid=ann")
+		u, err := url.Parse(at.Header.Get("Location"))
+		require.NoError(t, err)
+		assert.Equal(t, "i 1", u.Query().Get("IID"))
+	})
 	for _, target := range []string{
 		"/campaign/login?rid=ann%0d%0aSet-Cookie:%20a=b", "/campaign/index.html?rid=a%00b", "/campaign/index.html?rid=%ff",
 		"/campaign/a%0d%0ab", "/campaign/index.html?rid=" + strings.Repeat("x", 257), "/campaign/" + strings.Repeat("x", 257),

@@ -10,7 +10,7 @@ import (
 
 // MemorySessions keeps sessions in memory of this process. The zero value is ready to use; it
 // must not be copied. It starts no goroutine: what has expired is found while other records are
-// stored.
+// stored. A million sessions take 182 MB (go test -run ^$ -bench GateRead/handler ./securl).
 type MemorySessions struct {
 	// Most is how many records it holds. When it is full of live ones, nobody can sign in until
 	// some expire: forgetting a sign-out instead would revive sessions. Default 4 million.
