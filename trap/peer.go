@@ -24,7 +24,7 @@ type Options struct {
 	Certificate *Certificate
 	// Timeout is the longest that one connection lasts. Default 10 s.
 	Timeout time.Duration
-	// Now dates the certificates. Default time.Now.
+	// Now dates the certificates, and the tokens of an XMPL trap. Default time.Now.
 	Now func() time.Time
 }
 

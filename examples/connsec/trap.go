@@ -120,6 +120,17 @@ func snares() []snare {
 			}
 			return s, records(s.Observed), nil
 		}},
+		{"xmpl", names(trap.XMPLPostures), func(o options, posture string) (running, func() []any, error) {
+			p, err := trap.ParseXMPLPosture(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := o.XMPL(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, records(s.Observed), nil
+		}},
 		{"smtps", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
 			p, err := trap.ParseSMTPPosture(posture)
 			if err != nil {
