@@ -23,9 +23,19 @@ var (
 
 // Rules returns all rules of this package.
 func Rules() []*connsec.Rule {
-	rules := make([]*connsec.Rule, len(columnChecks))
-	for i, c := range columnChecks {
-		rules[i] = c.Rule
+	var rules []*connsec.Rule
+	for _, c := range columnChecks {
+		rules = append(rules, c.Rule)
+	}
+	for _, c := range projectChecks {
+		if !slices.Contains(rules, c.Rule) {
+			rules = append(rules, c.Rule)
+		}
+	}
+	for _, c := range liveChecks {
+		if !slices.Contains(rules, c.Rule) {
+			rules = append(rules, c.Rule)
+		}
 	}
 	return rules
 }

@@ -34,7 +34,7 @@ func (e Enum[E]) Encode(v E) ([]byte, error) {
 func (e Enum[E]) Decode(text []byte, into *E) error {
 	i := slices.Index(e.Names, string(text))
 	if i < 0 {
-		return fmt.Errorf("%s: unknown %s %q (one of %s)", e.Package, e.Kind, OneLine(string(text)), strings.Join(e.Names, ", "))
+		return fmt.Errorf("%s: unknown %s %q (one of %s)", e.Package, e.Kind, OneLine(string(text)), strings.Join(slices.DeleteFunc(slices.Clone(e.Names), func(n string) bool { return n == "" }), ", "))
 	}
 	*into = E(i)
 	return nil
