@@ -8,14 +8,23 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/securl"
+	"github.com/connsec/connsec/tlscheck"
 )
 
-// SecURL is an item of the section securl: passwords of XMPie SecURL, given in one of three
-// ways – as the password hashing setting of a Circle project (method), as a recipient list
-// (list), or as a column in SQL Server (sql, table and key). Columns are read from end to end
-// and never written.
+// SecURL is an item of the section securl, given in one of four ways: as the password hashing
+// setting of a Circle project alone (method); as a protected site – what Circle is set to
+// (project), the address it is served at (site), or both; as a recipient list (list); or as a
+// column in SQL Server (sql, table and key). Columns are read from end to end and never written.
 type SecURL struct {
 	Method *securl.Method `yaml:"method"` // md5 or none
+
+	Project      *securl.Project `yaml:"project"`
+	Site         string          `yaml:"site"`          // the https address it is served at
+	Connect      string          `yaml:"connect"`       // ADDR[:PORT] for site
+	Recipient    string          `yaml:"recipient"`     // key of a recipient made for tests
+	TestUser     string          `yaml:"test_user"`     // that recipient's user name
+	PasswordFile string          `yaml:"password_file"` // and password: sign in, and see how long that lasts
+	Guesses      int             `yaml:"guesses"`       // wrong passwords to try; more than 5 are tried for recipient
 
 	List        string           `yaml:"list"` // CSV or TSV file with a header row
 	Delimiter   Delimiter        `yaml:"delimiter"`
@@ -63,18 +72,21 @@ func (d Delimiter) MarshalText() ([]byte, error) {
 
 func (s SecURL) check(d *Deployment, env *environment) (check, error) {
 	given := 0
-	for _, is := range []bool{s.Method != nil, s.List != "", s.SQL != nil} {
+	site := s.Project != nil || s.Site != ""
+	for _, is := range []bool{s.Method != nil, site, s.List != "", s.SQL != nil} {
 		if is {
 			given++
 		}
 	}
 	switch {
 	case given != 1:
-		return check{}, errors.New("give one of method, list and sql")
+		return check{}, errors.New("give one of method, project or site, list, and sql")
 	case s.Method != nil:
 		h := securl.Hasher{Method: *s.Method}
 		return check{subject: h.Validate().Target, source: s.Source, root: securl.RulePlaintext,
 			run: func(context.Context) (connsec.Report, error) { return h.Validate(), nil }}, nil
+	case site:
+		return s.site(d, env)
 	case s.Column == "":
 		return check{}, errors.New("column is missing: name the one with the passwords")
 	case s.List != "":
@@ -83,6 +95,33 @@ func (s SecURL) check(d *Deployment, env *environment) (check, error) {
 		return check{}, errors.New("give table and key")
 	}
 	return s.table(d, env)
+}
+
+func (s SecURL) site(d *Deployment, env *environment) (check, error) {
+	var p securl.Project
+	if s.Project != nil {
+		p = *s.Project
+	}
+	if s.Site == "" {
+		if s.Recipient != "" || s.PasswordFile != "" || s.Guesses != 0 || s.Connect != "" {
+			return check{}, errors.New("recipient, password_file, guesses and connect are about a site; give its address as site")
+		}
+		return check{subject: p.Validate().Target, source: s.Source, root: securl.RuleDataOpen,
+			run: func(context.Context) (connsec.Report, error) { return p.Validate(), nil }}, nil
+	}
+	live := securl.Live{URL: s.Site, Project: p, RecipientID: s.Recipient, UserName: s.TestUser, Guesses: s.Guesses, Endpoint: tlscheck.Endpoint{
+		Connect: s.Connect, Roots: env.roots, Known: env.known, CRLs: env.crls, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
+	}}
+	path := d.path(s.PasswordFile)
+	return check{subject: s.Site, source: s.Source, root: securl.RuleDataOpen, validate: live.Validate, run: func(ctx context.Context) (connsec.Report, error) {
+		if path != "" {
+			var err error
+			if live.Password, err = ReadSecret(path); err != nil {
+				return connsec.Report{}, err
+			}
+		}
+		return live.Probe(ctx)
+	}}, nil
 }
 
 func (s SecURL) list(d *Deployment, env *environment) check {
@@ -127,4 +166,15 @@ func (s SecURL) table(d *Deployment, env *environment) (check, error) {
 		}
 		return p.Report(), nil
 	}}, nil
+}
+
+// LoadSecURL reads a file that holds nothing but the settings of a protected site, as they stand
+// under project in the section securl.
+func LoadSecURL(path string) (securl.Project, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return securl.Project{}, err
+	}
+	var p securl.Project
+	return p, decode(path, data, &p)
 }

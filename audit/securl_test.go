@@ -134,8 +134,8 @@ func TestSecURLTable(t *testing.T) {
 
 func TestMistakesInSecURL(t *testing.T) {
 	mistakes := map[string]string{
-		"securl:\n  - column: P\n":                                               "d.yaml:2:5: give one of method, list and sql",
-		"securl:\n  - list: a.csv\n    method: none\n":                           "d.yaml:2:5: give one of method, list and sql",
+		"securl:\n  - column: P\n":                                               "d.yaml:2:5: give one of method, project or site, list, and sql",
+		"securl:\n  - list: a.csv\n    method: none\n":                           "d.yaml:2:5: give one of method, project or site, list, and sql",
 		"securl:\n  - list: a.csv\n":                                             "d.yaml:2:5: column is missing: name the one with the passwords",
 		"securl:\n  - method: sha1\n":                                            "d.yaml:2:13: securl[0].method: ",
 		"securl:\n  - list: a.csv\n    delimiter: both\n":                        `d.yaml:3:16: securl[0].delimiter: "both" is not a delimiter; write one character, or tab`,
@@ -149,5 +149,35 @@ func TestMistakesInSecURL(t *testing.T) {
 			assert.True(t, strings.HasPrefix(err.Error(), mistakes[file]), "got: %s", err)
 			assert.NotContains(t, err.Error(), "\n")
 		}
+	}
+}
+
+func TestSecURLSite(t *testing.T) {
+	r := auditFiles(t, nil, "securl:\n  - project: {name: Spring, securl: on, xmpl: \"2.4\", https: on, product: site, recipient_key: auto, login_url: login.html, lifetime: 1h}\n")
+	ruletest.ExpectFailed(t, r, securl.RuleXMPLTooOld, securl.RuleMD5Weak)
+	r = auditFiles(t, nil, "securl:\n  - project: {recipient_key: \"[[firstname]].[[lastname]]\", sample_keys: [Kestrel.One, Kestrel.Two]}\n")
+	ruletest.Expect(t, r, connsec.Fail, securl.RuleRecipientKeyGuessable)
+
+	s, err := trap.Options{Names: []string{"www.corp.example"}}.XMPL(trap.XMPLSignOutIgnored)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	files := map[string]string{"ca.pem": string(s.CA()), "password": trap.XMPLPassword + "\n"}
+	r = auditFiles(t, files, "ca: [ca.pem]\nsecurl:\n  - site: https://www.corp.example"+s.Path()+"\n    connect: "+s.Addr()+"\n    recipient: "+trap.XMPLRecipient+
+		"\n    password_file: password\n    project: {securl: on, xmpl: \"3.5\", https: on, product: site, recipient_key: auto}\n")
+	ruletest.ExpectFailed(t, r, securl.RuleSignOutIgnored, securl.RuleMD5Weak)
+	assert.NotContains(t, fmt.Sprint(r), trap.XMPLPassword)
+
+	r = auditFiles(t, nil, "securl:\n  - site: https://www.corp.example/\n    recipient: x\n    connect: 127.0.0.1:1\n    password_file: missing\n")
+	assert.Contains(t, fmt.Sprint(r.Of(securl.RuleDataOpen)), "missing: no such file")
+
+	for in, want := range map[string]string{
+		"securl:\n  - project: {securl: on}\n    recipient: x\n":   "give its address as site",
+		"securl:\n  - project: {securl: on}\n    method: md5\n":    "give one of method",
+		"securl:\n  - project: {securl: maybe}\n":                  "one of on, off",
+		"securl:\n  - project: {secure: on}\n":                     "unknown key",
+		"securl:\n  - site: https://x.example/\n    guesses: -1\n": "not negative",
+	} {
+		_, err := audit.Parse("deployment.yaml", []byte(in))
+		require.ErrorContains(t, err, want)
 	}
 }

@@ -94,7 +94,9 @@ type LiveObservation struct {
 // SiteConfig is what xmpcfg.js says, or the caller.
 type SiteConfig struct {
 	API     string `json:"api,omitempty"`     // address of the XMPL server
-	Problem string `json:"problem,omitempty"` // why it is not known
+	Problem string `json:"problem,omitempty"` // why it is not known, or not asked
+	// Unreached: the site itself could not be asked over verified TLS.
+	Unreached bool `json:"unreached,omitempty"`
 }
 
 // LoginObserved is the login page.
@@ -213,41 +215,27 @@ func (l Live) Validate() connsec.Report {
 	return r
 }
 
-// Probe judges the settings, observes the site and judges what was seen. Where both say
-// something about one rule, the stronger word counts: a failure first, then what was seen.
+// Probe judges the settings, observes the site and judges what was seen. Where both say something
+// about one rule, a failure counts first, and then what was seen: a setting is no proof that the
+// server does as it says.
 func (l Live) Probe(ctx context.Context) (connsec.Report, error) {
 	o, err := l.Observe(ctx)
 	if err != nil {
 		return connsec.Report{}, err
 	}
 	r := o.Judge()
+	failed := func(f connsec.Finding) bool { return f.Outcome == connsec.Fail }
 	var settings []connsec.Finding
 	for _, f := range l.Project.Validate().Findings {
 		seen := r.Of(f.Rule)
-		switch {
-		case len(seen) == 0:
-		case weight(f.Outcome) > weight(seen[0].Outcome):
-			r.Findings = slices.DeleteFunc(r.Findings, func(g connsec.Finding) bool { return g.Rule == f.Rule })
-		default:
+		if len(seen) > 0 && (!failed(f) || slices.ContainsFunc(seen, failed)) {
 			continue
 		}
+		r.Findings = slices.DeleteFunc(r.Findings, func(g connsec.Finding) bool { return g.Rule == f.Rule })
 		settings = append(settings, f)
 	}
 	r.Findings = append(settings, r.Findings...)
 	return r, nil
-}
-
-// weight orders what a setting and a server say about the same rule.
-func weight(o connsec.Outcome) int {
-	switch o {
-	case connsec.Fail:
-		return 3
-	case connsec.Pass:
-		return 2
-	case connsec.Inconclusive:
-		return 1
-	}
-	return 0
 }
 
 func (l Live) endpoint(u *url.URL, site *url.URL) tlscheck.Endpoint {
@@ -325,7 +313,9 @@ func (v *liveVisit) close() {
 }
 
 func (v *liveVisit) run(ctx context.Context) error {
-	v.readConfig(ctx)
+	if v.readConfig(ctx); v.o.Config.Unreached {
+		return nil
+	}
 	v.visitLogin(ctx)
 	if v.api == nil {
 		return nil
@@ -469,6 +459,8 @@ func (v *liveVisit) readConfig(ctx context.Context) {
 		s, err := v.ask(ctx, http.MethodGet, u, nil, nil, "site")
 		if err != nil {
 			c.Problem = "xmpcfg.js could not be had: " + problemText(err)
+			// One that answers too much, or half, was reached.
+			c.Unreached = s.status == 0
 			return
 		}
 		if s.status != http.StatusOK {

@@ -209,6 +209,12 @@ func TestLiveProbe(t *testing.T) {
 	require.Len(t, r.Of(securl.RuleHTTPSOff), 1)
 	assert.Equal(t, connsec.Fail, r.Of(securl.RuleHTTPSOff)[0].Outcome)
 
+	l.API, l.AccessToken = "https://"+liveHost+"/nothing-here", "t"
+	r, err = l.Probe(context.Background())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleDataOpen) // although SecURL is on
+	l.API, l.AccessToken = "", ""
+
 	l.Project.SecURL = securl.Off
 	r, err = l.Probe(context.Background())
 	require.NoError(t, err)

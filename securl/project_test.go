@@ -22,8 +22,10 @@ var sound = securl.Project{
 
 func TestProject(t *testing.T) {
 	ruletest.ExpectFailed(t, sound.Validate(), securl.RuleMD5Weak)
-	ruletest.Expect(t, sound.Validate(), connsec.Pass, securl.RuleDataOpen, securl.RuleHTTPSOff, securl.RuleXMPLTooOld, securl.RuleUnsupportedProduct,
+	ruletest.Expect(t, sound.Validate(), connsec.Pass, securl.RuleHTTPSOff, securl.RuleXMPLTooOld, securl.RuleUnsupportedProduct,
 		securl.RuleRecipientKeyGuessable, securl.RuleLoginURL, securl.RuleSessionTooLong, securl.RulePlaintext)
+
+	ruletest.Expect(t, sound.Validate(), connsec.NotApplicable, securl.RuleDataOpen) // a setting proves nothing
 
 	r := securl.Project{}.Validate()
 	ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleHTTPSOff, securl.RuleXMPLTooOld, securl.RuleUnsupportedProduct, securl.RuleRecipientKeyGuessable, securl.RuleLoginURL)

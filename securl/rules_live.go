@@ -103,8 +103,15 @@ func (d DataAnswer) describe() string {
 	return s
 }
 
+// unreached answers for a site that could not be asked: that is said once, by RuleDataOpen.
+func unreached() connsec.Verdict {
+	return connsec.Skipped("the site could not be asked over verified TLS")
+}
+
 func judgeAddressed(o LiveObservation) connsec.Verdict {
 	switch {
+	case o.Config.Unreached:
+		return unreached()
 	case o.Config.API == "":
 		return connsec.Unknown("the address of the XMPL server is not known: %s", cmp.Or(o.Config.Problem, "it was not looked for"))
 	case !strings.HasPrefix(o.Config.API, "https://"):
@@ -115,6 +122,9 @@ func judgeAddressed(o LiveObservation) connsec.Verdict {
 
 func judgeLoginPage(o LiveObservation) connsec.Verdict {
 	l := o.Login
+	if o.Config.Unreached {
+		return unreached()
+	}
 	if l.URL == "" {
 		return connsec.Unknown("%s", cmp.Or(l.Problem, "the login address is not known"))
 	}
@@ -270,6 +280,9 @@ func (c CookieSeen) lacks() []string {
 
 func judgeCookies(o LiveObservation) connsec.Verdict {
 	if len(o.Cookies) == 0 {
+		if o.Config.Unreached {
+			return unreached()
+		}
 		if o.Login.Status == 0 && o.silent() != "" {
 			return connsec.Unknown("neither the login page nor the XMPL server was reached")
 		}

@@ -61,7 +61,7 @@ func judgeSwitch(p Project) connsec.Verdict {
 	case Off:
 		return connsec.Failed("SecURL is off")
 	case On, Unstated:
-		return connsec.Passed("SecURL is on; whether the server keeps the data back, a probe tells")
+		return connsec.Skipped("SecURL is on; whether the server keeps the data back, only asking it tells")
 	}
 	return connsec.Unknown("%s is no setting", p.SecURL)
 }

@@ -32,7 +32,9 @@ func TestMain(m *testing.M) {
 // central.corp.internal under the CA in good.pem, and $BAD with a certificate for another name
 // under the CA in bad.pem; $CLOSED is an address where nothing listens, $CLOSEDPORT its port. $REST is a
 // REST API that takes every client, with the name of $GOOD, under the CA in rest.pem. $SQL is a SQL Server named
-// sql01.corp.internal under the CA in sql.pem, with a table of passwords.
+// sql01.corp.internal under the CA in sql.pem, with a table of passwords. $XMPL and $OPEN are
+// protected sites at https://www.corp.example/spring/, under xmpl.pem and open.pem; the second gives
+// its data away.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -62,6 +64,16 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { _ = rest.Close() })
+			xmpl, err := trap.Options{Names: []string{"www.corp.example"}}.XMPL(trap.XMPLHonest)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = xmpl.Close() })
+			open, err := trap.Options{Names: []string{"www.corp.example"}}.XMPL(trap.XMPLDataOpen)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = open.Close() })
 			closed, err := closedPort()
 			if err != nil {
 				return err
@@ -75,8 +87,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOOD", good.Addr())
 			env.Setenv("BAD", bad.Addr())
 			env.Setenv("SQL", database.Addr())
+			env.Setenv("XMPL", xmpl.Addr())
+			env.Setenv("OPEN", open.Addr())
 			env.Setenv("CLOSED", closed)
-			for name, pem := range map[string][]byte{"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA()} {
+			for name, pem := range map[string][]byte{
+				"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA(), "xmpl.pem": xmpl.CA(), "open.pem": open.CA(),
+			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
 					return err
 				}

@@ -14,8 +14,8 @@ import (
 
 func securlCommand() command {
 	return command{
-		name: "securl", about: "passwords of XMPie SecURL: hash and verify them, judge and convert recipient lists, migrate a column in SQL Server",
-		sub: []command{securlHash(), securlVerify(), securlClassify(), securlConvert(), securlMigrate()},
+		name: "securl", about: "XMPie SecURL: check a protected site; hash and verify passwords, judge and convert recipient lists, migrate a column in SQL Server",
+		sub: []command{securlCheck(), securlHash(), securlVerify(), securlClassify(), securlConvert(), securlMigrate()},
 	}
 }
 
