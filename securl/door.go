@@ -275,8 +275,40 @@ func (d *door) authenticate(ctx context.Context, a attempt, folded string) (sess
 	return session{}, reasonError(reason)
 }
 
+// same reports whether a key is the session's recipient, perhaps in another spelling that the
+// database takes for the same.
+func (d *door) same(ctx context.Context, rid string, s session) bool {
+	if rid == s.rid {
+		return true
+	}
+	if foldRID(rid) != foldRID(s.rid) {
+		return false
+	}
+	r, err := d.recipients.Recipient(ctx, rid)
+	return err == nil && r.ID == s.rid
+}
+
 // verify compares, with a bound on how many do so at once.
 func (d *door) verify(ctx context.Context, password, stored string) (bool, error) {
+	free, err := d.hashSlot(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer free()
+	return d.hasher.Verify(password, stored)
+}
+
+// hash makes a stored value of a new password, with the same bound.
+func (d *door) hash(ctx context.Context, password connsec.Secret) (string, error) {
+	free, err := d.hashSlot(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	return d.hasher.Hash(password.Reveal())
+}
+
+func (d *door) hashSlot(ctx context.Context) (free func(), err error) {
 	select {
 	case d.hashing <- struct{}{}:
 	default:
@@ -285,13 +317,12 @@ func (d *door) verify(ctx context.Context, password, stored string) (bool, error
 		select {
 		case d.hashing <- struct{}{}:
 		case <-t.C:
-			return false, errBusy
+			return nil, errBusy
 		case <-ctx.Done():
-			return false, fmt.Errorf("%w: %w", errBusy, ctx.Err())
+			return nil, fmt.Errorf("%w: %w", errBusy, ctx.Err())
 		}
 	}
-	defer func() { <-d.hashing }()
-	return d.hasher.Verify(password, stored)
+	return func() { <-d.hashing }, nil
 }
 
 // equal compares in time that depends on neither.

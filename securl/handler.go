@@ -181,7 +181,7 @@ func (g *guard) protected(w http.ResponseWriter, r *http.Request) {
 	token, hint := g.cookies.readSession(r)
 	s, err := g.door.session(ctx, token)
 	switch {
-	case err == nil && (rid == "" || g.same(ctx, rid, s)):
+	case err == nil && (rid == "" || g.door.same(ctx, rid, s)):
 		g.serve(w, r, s)
 		return
 	case err != nil && !errors.Is(err, errNoSession):
@@ -202,19 +202,6 @@ func (g *guard) protected(w http.ResponseWriter, r *http.Request) {
 	default:
 		g.redirect(w, r, g.loginURL(r.URL, rid, ended), http.StatusSeeOther)
 	}
-}
-
-// same reports whether a key is the session's recipient, perhaps in another spelling that the
-// database takes for the same.
-func (g *guard) same(ctx context.Context, rid string, s session) bool {
-	if rid == s.rid {
-		return true
-	}
-	if foldRID(rid) != foldRID(s.rid) {
-		return false
-	}
-	r, err := g.door.recipients.Recipient(ctx, rid)
-	return err == nil && r.ID == s.rid
 }
 
 // serve calls the site.

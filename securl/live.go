@@ -470,13 +470,13 @@ func (v *liveVisit) readConfig(ctx context.Context) {
 		found := scriptStrings(string(s.body), "xmpcfg", "accessToken", "url", "URL")
 		api, token = cmp.Or(found["url"], found["URL"]), found["accessToken"]
 	}
-	u, err := url.Parse(strings.TrimSpace(api))
+	u, err := v.site.Parse(strings.TrimSpace(api)) // which may be relative, as a browser takes it
 	switch {
 	case api == "" || token == "":
 		c.Problem = "xmpcfg.js gives no address and access token that can be read"
 		return
 	case err != nil || u.Hostname() == "":
-		c.Problem = "the address of the XMPL server is not absolute"
+		c.Problem = "the address of the XMPL server cannot be read"
 		return
 	}
 	u.User, u.RawQuery, u.Fragment, u.RawPath = nil, "", "", ""

@@ -21,8 +21,8 @@ import (
 
 const liveHost = "www.corp.example"
 
-// protectedSite starts a trap and returns it with what asks it.
-func protectedSite(t testing.TB, p trap.XMPLPosture, now func() time.Time) (*trap.XMPL, securl.Live) {
+// trapSite starts a trap and returns it with what asks it.
+func trapSite(t testing.TB, p trap.XMPLPosture, now func() time.Time) (*trap.XMPL, securl.Live) {
 	t.Helper()
 	s, err := trap.Options{Names: []string{liveHost}, Timeout: 20 * time.Second, Now: now}.XMPL(p)
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ var liveRules = []*connsec.Rule{securl.RuleDataOpen, securl.RuleHTTPSOff, securl
 
 func TestLiveHonest(t *testing.T) {
 	var clock travel
-	s, l := protectedSite(t, trap.XMPLHonest, clock.now)
+	s, l := trapSite(t, trap.XMPLHonest, clock.now)
 	l.UserName, l.Password, l.Wait = trap.XMPLUserName, connsec.NewSecret(trap.XMPLPassword), true
 	l.Sleep = clock.sleep
 	o := observe(t, l)
@@ -95,7 +95,7 @@ func TestLiveHonest(t *testing.T) {
 }
 
 func TestLiveWithoutCredentials(t *testing.T) {
-	s, l := protectedSite(t, trap.XMPLHonest, nil)
+	s, l := trapSite(t, trap.XMPLHonest, nil)
 	l.RecipientID = ""
 	r := observe(t, l).Judge()
 	ruletest.Expect(t, r, connsec.Pass, securl.RuleDataOpen, securl.RuleHTTPSOff, securl.RuleLoginURL, securl.RuleUnthrottled, securl.RuleCookieUnsafe, securl.RuleAnyOrigin)
@@ -137,7 +137,7 @@ func TestLivePostures(t *testing.T) {
 	} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
-			s, l := protectedSite(t, p, nil)
+			s, l := trapSite(t, p, nil)
 			l.Password = connsec.NewSecret(trap.XMPLPassword)
 			r := observe(t, l).Judge()
 			ruletest.Expect(t, r, c.want, c.rule)
@@ -161,7 +161,7 @@ func TestLivePostures(t *testing.T) {
 }
 
 func TestLiveRandomRecipientOpen(t *testing.T) {
-	_, l := protectedSite(t, trap.XMPLDataOpen, nil)
+	_, l := trapSite(t, trap.XMPLDataOpen, nil)
 	l.RecipientID = ""
 	r := observe(t, l).Judge()
 	ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleDataOpen)
@@ -170,7 +170,7 @@ func TestLiveRandomRecipientOpen(t *testing.T) {
 
 func TestLiveEndlessToken(t *testing.T) {
 	var clock travel
-	_, l := protectedSite(t, trap.XMPLEndlessToken, clock.now)
+	_, l := trapSite(t, trap.XMPLEndlessToken, clock.now)
 	l.Password, l.Wait = connsec.NewSecret(trap.XMPLPassword), true
 	l.Sleep = clock.sleep
 	r := observe(t, l).Judge()
@@ -179,7 +179,7 @@ func TestLiveEndlessToken(t *testing.T) {
 }
 
 func TestLiveManyGuesses(t *testing.T) {
-	_, l := protectedSite(t, trap.XMPLUnthrottled, nil)
+	_, l := trapSite(t, trap.XMPLUnthrottled, nil)
 	l.Guesses = securl.MostGuesses
 	r := observe(t, l).Judge()
 	ruletest.Expect(t, r, connsec.Fail, securl.RuleUnthrottled)
@@ -192,7 +192,7 @@ func TestLiveManyGuesses(t *testing.T) {
 }
 
 func TestLiveProbe(t *testing.T) {
-	_, l := protectedSite(t, trap.XMPLHTTPLogin, nil)
+	_, l := trapSite(t, trap.XMPLHTTPLogin, nil)
 	l.Project = sound
 	l.Project.SiteURL, l.Project.LoginURL = "", ""
 	r, err := l.Probe(context.Background())
@@ -251,7 +251,7 @@ func (refuse) DialContext(context.Context, string, string) (net.Conn, error) {
 }
 
 func TestLiveStalled(t *testing.T) {
-	_, l := protectedSite(t, trap.XMPLStalled, nil)
+	_, l := trapSite(t, trap.XMPLStalled, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_, err := l.Observe(ctx)

@@ -1,0 +1,135 @@
+package securl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/connsec/connsec"
+)
+
+// minPassword is the length of the shortest new password, in characters (NIST SP 800-63B-4
+// 3.1.1.2 asks for 15 where it is the only factor, and for 8 otherwise; the recipient key, sent in
+// a letter, is a part of one).
+const minPassword = 8
+
+// changePassword checks the existing password, as often as a sign-in may be tried, and puts the
+// hash of the new one among the values.
+func (c *xmplCall) changePassword(s session, ch *change) error {
+	ctx := c.r.Context()
+	switch err := c.door.confirm(ctx, c.attempt(s.rid, s.userName, ch.existing)); {
+	case errors.Is(err, errRefused):
+		// Not "sign in first": the visitor has, and would lose the form.
+		return refused("the existing password is not correct")
+	case err != nil:
+		return c.notEntered(s.rid, err)
+	}
+	if err := c.accept(Recipient{ID: s.rid, UserName: s.userName}, ch.password); err != nil {
+		return err
+	}
+	hash, err := c.door.hash(ctx, ch.password)
+	if err != nil {
+		return hashError(err)
+	}
+	ch.values[c.PasswordADOR] = hash
+	return nil
+}
+
+// hashError is the answer to a password that cannot be stored.
+func hashError(err error) error {
+	switch {
+	case errors.Is(err, ErrCollationUnknown), errors.Is(err, ErrNotUTF8):
+		return refused("the new password has characters that cannot be stored")
+	case errors.Is(err, errBusy):
+		return errUnavailable
+	}
+	return fmt.Errorf("securl: a new password cannot be hashed: %w", err)
+}
+
+// accept judges a new password.
+func (c *xmplCall) accept(r Recipient, password connsec.Secret) error {
+	f := c.AcceptPassword
+	if f == nil {
+		f = acceptPassword
+	}
+	err := f(c.r.Context(), r, password)
+	if errors.Is(err, ErrNotAccepted) {
+		return refused("the new password is too short, too long or too common")
+	}
+	return err
+}
+
+func acceptPassword(_ context.Context, r Recipient, password connsec.Secret) error {
+	p := password.Reveal()
+	plain := strings.ToLower(strings.TrimSpace(p))
+	if utf8.RuneCountInString(p) < minPassword || len(p) > MaxBytes || slices.Contains(commonPasswords, plain) ||
+		r.ID != "" && foldRID(p) == foldRID(r.ID) || r.UserName != "" && foldRID(p) == foldRID(r.UserName) {
+		return ErrNotAccepted
+	}
+	return nil
+}
+
+// confirm checks and counts an attempt as signIn does, and makes no session.
+func (d *door) confirm(ctx context.Context, a attempt) error {
+	now := d.clock.now()
+	folded := foldRID(a.rid)
+	taken, after := d.throttle.begin(now, folded, a.addr, d.deviceID(now, a.device, folded))
+	if after > 0 {
+		d.observe(ctx, Event{Kind: EventThrottled, At: now, RID: a.rid, Addr: a.addr, RetryAfter: after})
+		return &throttledError{after}
+	}
+	_, err := d.authenticate(ctx, a, folded)
+	var wrong reasonError
+	switch {
+	case errors.As(err, &wrong):
+		d.observe(ctx, Event{Kind: EventFailed, At: now, RID: a.rid, Addr: a.addr, Reason: Reason(wrong)})
+		return errRefused
+	case err != nil:
+		d.throttle.undo(taken)
+		d.observe(ctx, Event{Kind: EventUnavailable, At: now, RID: a.rid, Addr: a.addr, Err: err})
+		return err
+	}
+	d.throttle.succeed(now, taken)
+	return nil
+}
+
+// endOthers ends all sessions of a recipient but one, which goes on until its own end.
+func (d *door) endOthers(ctx context.Context, s session) error {
+	if err := d.revoke(ctx, s.rid, s.epoch); err != nil {
+		return err
+	}
+	epoch, err := d.epoch(ctx, s.rid)
+	if err != nil {
+		return err
+	}
+	s.epoch = epoch + 1
+	if err := d.store.CommitCtx(ctx, s.key, s.encode(), s.expires.Add(grace)); err != nil {
+		return fmt.Errorf("securl: cannot store a session: %w", err)
+	}
+	return nil
+}
+
+// register counts a registration from an address, and returns how long it has to wait.
+func (t *throttle) register(now time.Time, addr netip.Addr) time.Duration {
+	hash := t.hash(throttleKey{addr: network(addr), device: "register"})
+	at := now.UnixNano()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if wait := t.addr.wait(hash, at); wait > 0 {
+		return wait
+	}
+	t.addr.add(hash, at)
+	return 0
+}
+
+// seconds is a duration as Retry-After has it, rounded up.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
+}

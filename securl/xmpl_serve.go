@@ -1,0 +1,422 @@
+package securl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/connsec/connsec"
+)
+
+// serviceToken is what clients append to the access token. It stands for an instance of a
+// project, of which there is one here.
+const serviceToken = "gate"
+
+// xmplAPI serves the interface.
+type xmplAPI struct {
+	XMPL
+	door    *door
+	site    *site
+	cookies cookies
+	origin  *http.CrossOriginProtection
+}
+
+// xmplError is how the interface says that something did not happen. Clients know the code 9: it
+// leads to the login page.
+type xmplError struct {
+	ErrorCode      int
+	DisplayMessage string
+	RecipientID    string
+	ServiceToken   string
+}
+
+// Codes. Only the first is known to clients.
+const (
+	codeNotSignedIn = 9
+	codeRefused     = 1
+)
+
+// failure is an answer that is no success.
+type failure struct {
+	status int
+	xmplError
+	retry time.Duration
+}
+
+func (f *failure) Error() string { return "securl: " + f.DisplayMessage }
+
+func signInFirst(rid string) *failure {
+	return &failure{status: http.StatusBadRequest, xmplError: xmplError{ErrorCode: codeNotSignedIn, DisplayMessage: "Unauthorized", RecipientID: rid}}
+}
+
+func refused(message string) *failure { return refusedAs(http.StatusBadRequest, message) }
+
+func refusedAs(status int, message string) *failure {
+	return &failure{status: status, xmplError: xmplError{ErrorCode: codeRefused, DisplayMessage: message}}
+}
+
+// errUnavailable is the answer when a store does not work. What happened is for the operator.
+var errUnavailable = refusedAs(http.StatusServiceUnavailable, "not available at the moment")
+
+func (x *xmplAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	head := w.Header()
+	head.Set("Cache-Control", "no-store")
+	head.Set("Referrer-Policy", "no-referrer")
+	head.Set("Cross-Origin-Resource-Policy", "same-origin")
+	foreign := x.allowOrigin(w, r)
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	answer, err := any(nil), error(nil)
+	if r.Method != http.MethodGet && x.origin.Check(r) != nil {
+		err = refusedAs(http.StatusForbidden, "this request came from another site")
+	} else {
+		c := &xmplCall{xmplAPI: x, w: w, r: r, cookie: !foreign && sameOrigin(r)}
+		answer, err = c.route()
+	}
+	status := http.StatusOK
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		status, answer = f.status, f.xmplError
+		if f.retry > 0 {
+			head.Set("Retry-After", seconds(f.retry))
+		}
+		limitBody(w, r)
+	case err != nil:
+		x.door.observe(r.Context(), Event{Kind: EventUnavailable, At: x.door.clock.now(), Err: err})
+		status, answer = errUnavailable.status, errUnavailable.xmplError
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, body = http.StatusServiceUnavailable, []byte("{}")
+	}
+	head.Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// allowOrigin answers for the origins of the setting, and says whether the request is from one.
+func (x *xmplAPI) allowOrigin(w http.ResponseWriter, r *http.Request) (foreign bool) {
+	head := w.Header()
+	if len(x.Origins) > 0 {
+		head.Add("Vary", "Origin")
+	}
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(x.Origins, origin) {
+		return false
+	}
+	head.Set("Access-Control-Allow-Origin", origin)
+	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	if r.Method == http.MethodOptions {
+		head.Set("Access-Control-Allow-Methods", "GET, POST, PUT")
+		head.Set("Access-Control-Allow-Headers", "Content-Type, xmpSecurityToken, accessToken")
+		head.Set("Access-Control-Max-Age", "600")
+	}
+	return true
+}
+
+// sameOrigin reports whether a request is from a page of this host, or from no page at all.
+// Then, and only then, the gate's cookie speaks for it.
+func sameOrigin(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		origin := r.Header.Get("Origin")
+		u, err := url.Parse(origin)
+		return origin == "" || err == nil && strings.EqualFold(u.Host, r.Host)
+	}
+	return false
+}
+
+// xmplCall is one request.
+type xmplCall struct {
+	*xmplAPI
+	w      http.ResponseWriter
+	r      *http.Request
+	cookie bool // the gate's cookie counts
+}
+
+// route finds what is asked for.
+func (c *xmplCall) route() (any, error) {
+	path, ok := strings.CutPrefix(c.r.URL.Path, c.Prefix+"/v1/projects/")
+	if !ok {
+		return nil, refusedAs(http.StatusNotFound, "there is no such call")
+	}
+	calls := map[string]func() (any, error){}
+	switch path {
+	case "context":
+		calls[http.MethodPost] = c.context
+	case "auth/signIn":
+		calls[http.MethodPost] = c.signIn
+	case "auth/signOut":
+		calls[http.MethodPost] = c.signOut
+	default:
+		token, rest, _ := strings.Cut(path, "/")
+		if !c.project(token) {
+			return nil, refused("there is no such project")
+		}
+		switch rest {
+		case "adorValues/context":
+			calls[http.MethodGet] = c.contextValues
+		case "adorValues":
+			calls[http.MethodGet], calls[http.MethodPut], calls[http.MethodPost] = c.values, c.update, c.register
+		case "events":
+			calls[http.MethodPost] = c.event
+		case "touchpoints/trigger":
+			calls[http.MethodPost] = c.trigger
+		case "touchpoints/trigger/unsubscribe":
+			calls[http.MethodPut] = c.unsubscribe
+		default:
+			// What there is, is no business of those who have not signed in.
+			if _, err := c.session(""); err != nil {
+				return nil, err
+			}
+			return nil, refusedAs(http.StatusNotFound, "there is no such call")
+		}
+	}
+	call := calls[c.r.Method]
+	if call == nil {
+		var allow []string
+		for m := range calls {
+			allow = append(allow, m)
+		}
+		slices.Sort(allow)
+		c.w.Header().Set("Allow", strings.Join(allow, ", "))
+		return nil, refusedAs(http.StatusMethodNotAllowed, "this call takes another method")
+	}
+	return call()
+}
+
+// project reports whether a token is the access token, alone or with a service token behind.
+func (c *xmplCall) project(token string) bool {
+	rest, ok := strings.CutPrefix(token, c.AccessToken)
+	return ok && len(rest) <= maxToken && (rest == "" || rest[0] == '_' && plainToken(rest))
+}
+
+// session returns the session that the request carries. If it is not that of the recipient that
+// the request names, if any, the answer is to sign in as that one.
+func (c *xmplCall) session(rid string) (session, error) {
+	ctx := c.r.Context()
+	tokens := []string{c.r.Header.Get("xmpSecurityToken")}
+	hint := ""
+	if c.cookie {
+		var token string
+		token, hint = c.cookies.readSession(c.r)
+		tokens = append(tokens, token)
+	}
+	for _, t := range tokens {
+		s, err := c.door.session(ctx, t)
+		switch {
+		case errors.Is(err, errNoSession):
+		case err != nil:
+			return session{}, err
+		case rid == "" || c.door.same(ctx, rid, s):
+			return s, nil
+		}
+	}
+	if rid == "" {
+		rid = hint
+	}
+	return session{}, signInFirst(rid)
+}
+
+// siteRecipient returns the recipient that the address of a page names, or "".
+func (x *xmplAPI) siteRecipient(address string) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+	if len(address) > 8<<10 {
+		return "", errBadRID
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Opaque != "" {
+		return "", errBadRID
+	}
+	u.Fragment, u.RawFragment = "", ""
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return x.site.recipientKey(u)
+}
+
+// named is the recipient that a call is about: by the page's address, or else as cached by the
+// browser.
+func (c *xmplCall) named(address, cached string) (string, error) {
+	rid, err := c.siteRecipient(address)
+	if err != nil {
+		return "", refused("the address of the page is damaged")
+	}
+	if rid == "" && address != "" && cached != "" {
+		if !validRID(cached) {
+			return "", refused("the recipient is damaged")
+		}
+		rid = cached
+	}
+	return rid, nil
+}
+
+// body reads the JSON object of a request.
+func (c *xmplCall) body(into any) error {
+	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return refusedAs(http.StatusUnsupportedMediaType, "the content must be JSON")
+	}
+	if c.r.ContentLength > maxXMPLBody {
+		return refusedAs(http.StatusRequestEntityTooLarge, "the content is too large")
+	}
+	if limitBody(c.w, c.r) {
+		defer func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }()
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxXMPLBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return refusedAs(http.StatusRequestEntityTooLarge, "the content is too large")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.w.Header().Set("Connection", "close")
+		return refusedAs(http.StatusRequestTimeout, "the content came too slowly")
+	case err != nil:
+		return refused("the content is not complete")
+	}
+	return parseXMPL(b, into)
+}
+
+// parseXMPL reads one JSON object. Fields that are not known are ignored, because clients send
+// more than there is a use for.
+func parseXMPL(b []byte, into any) error {
+	if !utf8.Valid(b) || json.Unmarshal(b, into) != nil {
+		return refused("the content is not the JSON that was expected")
+	}
+	return nil
+}
+
+// context is the first call of pages that need no data, and of those without a recipient.
+func (c *xmplCall) context() (any, error) {
+	var in struct {
+		AccessToken, SiteURL string
+		Cached               struct{ RecipientID string }
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if !c.project(in.AccessToken) {
+		return nil, refused("there is no such project")
+	}
+	rid, err := c.named(in.SiteURL, in.Cached.RecipientID)
+	if err != nil {
+		return nil, err
+	}
+	if rid == "" { // an anonymous page
+		return map[string]any{"serviceToken": serviceToken, "recipientID": nil}, nil
+	}
+	s, err := c.session(rid)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"serviceToken": serviceToken, "recipientID": s.rid}, nil
+}
+
+func (c *xmplCall) signIn() (any, error) {
+	var in struct{ RecipientID, AccessToken, UserName, SiteURL, Password string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if !c.project(in.AccessToken) {
+		return nil, refused("there is no such project")
+	}
+	rid := in.RecipientID
+	if rid == "" {
+		var err error
+		if rid, err = c.named(in.SiteURL, ""); err != nil {
+			return nil, err
+		}
+	}
+	_, token, err := c.enter(rid, in.UserName, connsec.NewSecret(in.Password))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"securityToken": token}, nil
+}
+
+// enter signs a recipient in, in the browser, too.
+func (c *xmplCall) enter(rid, user string, password connsec.Secret) (session, string, error) {
+	a := c.attempt(rid, user, password)
+	token, s, err := c.door.signIn(c.r.Context(), a)
+	if err != nil {
+		return session{}, "", c.notEntered(rid, err)
+	}
+	if c.cookie {
+		if old, _ := c.cookies.readSession(c.r); old != "" {
+			if was, err := c.door.session(c.r.Context(), old); err == nil {
+				c.door.forget(c.r.Context(), was)
+			}
+		}
+		if device, err := c.door.newDevice(s.rid); err == nil {
+			setCookie(c.w, c.cookies.device, device, deviceLifetime)
+		}
+		c.cookies.setSession(c.w, token, s.rid)
+	}
+	return s, token, nil
+}
+
+func (c *xmplCall) attempt(rid, user string, password connsec.Secret) attempt {
+	a := attempt{rid: rid, user: user, password: password, addr: visitorOf(c.r.Context()).Addr}
+	if c.cookie {
+		a.device = cookieValue(c.r, c.cookies.device)
+	}
+	return a
+}
+
+// notEntered is the answer to an attempt, which the door has reported.
+func (c *xmplCall) notEntered(rid string, err error) error {
+	var throttled *throttledError
+	switch {
+	case errors.As(err, &throttled):
+		return tooMany(throttled.after)
+	case errors.Is(err, errRefused):
+		if !validRID(rid) {
+			rid = ""
+		}
+		return signInFirst(rid)
+	}
+	return errUnavailable
+}
+
+func tooMany(after time.Duration) *failure {
+	f := refusedAs(http.StatusTooManyRequests, "too many attempts")
+	f.retry = after
+	return f
+}
+
+// signOut ends all sessions of the recipient who has signed in, whoever the content names.
+func (c *xmplCall) signOut() (any, error) {
+	s, err := c.session("")
+	var f *failure
+	switch {
+	case errors.As(err, &f): // there is nothing to end
+	case err != nil:
+		return nil, err
+	default:
+		// A visitor who leaves at once is signed out all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), signOutTime)
+		defer cancel()
+		if err := c.door.signOut(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	if c.cookie {
+		dropCookie(c.w, c.cookies.session)
+	}
+	return map[string]any{}, nil
+}
