@@ -222,3 +222,9 @@ func BenchmarkParseConfig(b *testing.B) {
 		}
 	}
 }
+
+func TestSurrogatePairs(t *testing.T) {
+	c, err := circlehttps.ParseCustom("xmpcustom.js", []byte(`var xmpcustom = { loginUrl: '\ud83d\ude00/\ud83dx' }`))
+	require.NoError(t, err)
+	assert.Equal(t, "😀/\ufffdx", c.LoginURL.Text)
+}

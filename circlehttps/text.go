@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html"
 	"slices"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/connsec/connsec"
@@ -150,6 +151,9 @@ func decodeJS(m mapped) mapped {
 		case c == 'x' && hexLen(t[i+2:], 2) == 2:
 			d.rune(i, hexRune(t[i+2:i+4]))
 			i += 4
+		case c == 'u' && hexLen(t[i+2:], 4) == 4 && surrogates(t[i:]) != utf8.RuneError:
+			d.rune(i, surrogates(t[i:]))
+			i += 12
 		case c == 'u' && hexLen(t[i+2:], 4) == 4:
 			d.rune(i, hexRune(t[i+2:i+6]))
 			i += 6
@@ -223,6 +227,15 @@ func hexLen(b []byte, most int) int {
 		n++
 	}
 	return n
+}
+
+// surrogates returns the character beyond the BMP that t begins with as two escapes of four
+// digits, or RuneError.
+func surrogates(t []byte) rune {
+	if len(t) < 12 || t[6] != '\\' || t[7] != 'u' || hexLen(t[8:], 4) != 4 {
+		return utf8.RuneError
+	}
+	return utf16.DecodeRune(hexRune(t[2:6]), hexRune(t[8:12]))
 }
 
 func hexRune(b []byte) rune {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -119,6 +120,7 @@ func newProtectedSite(t testing.TB, change func(*securl.Gate)) *protectedSite {
 	}))
 	require.NoError(t, err)
 	p.server = httptest.NewUnstartedServer(h)
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0) // unfinished handshakes of a probe
 	p.server.TLS = &tls.Config{Certificates: []tls.Certificate{p.ca.MustIssue(t, testca.Leaf{Names: []string{gateHost}}).TLS()}}
 	p.server.EnableHTTP2 = true
 	p.server.StartTLS()

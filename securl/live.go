@@ -313,18 +313,18 @@ func (v *liveVisit) close() {
 }
 
 func (v *liveVisit) run(ctx context.Context) error {
-	if v.readConfig(ctx); v.o.Config.Unreached {
-		return nil
-	}
-	v.visitLogin(ctx)
-	if v.api == nil {
-		return nil
-	}
 	random, err := v.random("connsec-")
 	if err != nil {
 		return err
 	}
 	rid := cmp.Or(v.RecipientID, random)
+	if v.readConfig(ctx); v.o.Config.Unreached {
+		return nil
+	}
+	v.visitLogin(ctx, rid)
+	if v.api == nil {
+		return nil
+	}
 	v.askData(ctx, rid)
 	if !v.reached() {
 		return nil
@@ -491,8 +491,8 @@ func (v *liveVisit) readConfig(ctx context.Context) {
 
 const maxLoginRedirects = 3
 
-// visitLogin asks for the login page.
-func (v *liveVisit) visitLogin(ctx context.Context) {
+// visitLogin asks for the login page, as the XMPL library leads to it.
+func (v *liveVisit) visitLogin(ctx context.Context, rid string) {
 	l := &v.o.Login
 	if l.URL, l.From = v.Project.LoginURL, "setting"; l.URL == "" {
 		l.From = "xmpcustom.js"
@@ -516,6 +516,9 @@ func (v *liveVisit) visitLogin(ctx context.Context) {
 	l.URL = setting.OneLine(l.URL)
 	if err != nil {
 		return // judged by its text
+	}
+	if to.RawQuery == "" {
+		to.RawQuery = url.Values{"rid": {rid}}.Encode()
 	}
 	for range maxLoginRedirects + 1 {
 		if to.Scheme != "https" || to.User != nil || to.Hostname() == "" {

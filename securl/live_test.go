@@ -299,3 +299,16 @@ func TestCookieJudgement(t *testing.T) {
 	}
 	assert.True(t, strings.Contains(securl.RuleCookieUnsafe.Fix, "__Host-"))
 }
+
+// TestLiveOfGate: the probe finds nothing wrong with this package's own gate.
+func TestLiveOfGate(t *testing.T) {
+	s := newProtectedSite(t, withXMPL(newDatabase(t), nil))
+	l := securl.Live{
+		URL: "https://" + gateHost + "/campaign/", RecipientID: "ann", Password: connsec.NewSecret(annPassword), Wait: true,
+		Endpoint: tlscheck.Endpoint{Connect: s.server.Listener.Addr().String(), Roots: s.ca.Pool()},
+		Sleep:    func(_ context.Context, d time.Duration) error { s.clock.add(d); return nil },
+	}
+	r := observe(t, l).Judge()
+	ruletest.Expect(t, r, connsec.Pass, liveRules...)
+	ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleHSTSMissing)
+}

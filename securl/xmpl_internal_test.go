@@ -1,0 +1,172 @@
+package securl
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/connsec/connsec/circlehttps"
+)
+
+func testAPI() *xmplAPI {
+	return &xmplAPI{XMPL: XMPL{PasswordADOR: "Password", AccessToken: "t"}, site: &site{base: "/campaign/", pages: []string{"enroll"}}}
+}
+
+func TestSiteRecipient(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                                       "",
+		"https://a.example/campaign/Ann.Lee":     "Ann.Lee",
+		"https://a.example/campaign/Ann.Lee?x=1": "Ann.Lee",
+		"https://a.example/campaign/index.html?rid=Ann.Lee&iid=7":   "Ann.Lee",
+		"https://a.example/campaign/index.html?IID=7&RID=Ann.Lee":   "Ann.Lee",
+		"https://a.example/campaign/Zo%C3%A9%20%C3%98rsted":         "Zoé Ørsted",
+		"https://a.example/campaign/index.html?rid=Zo%C3%A9+%C3%98": "Zoé Ø",
+		"https://a.example/campaign/index.html?rid=a%2541":          "a%41", // decoded once
+		"https://a.example/campaign/index.html?rid=a%2Fb":           "a/b",  // in a parameter, it is no path
+		"https://a.example/campaign/Ann#/?rid=bob":                  "Ann",
+		"https://a.example/campaign/":                               "",
+		"https://a.example/campaign/enroll":                         "",
+		"https://a.example/campaign/offers.html":                    "",
+		"https://a.example/campaign/a/b":                            "",
+		"https://a.example/elsewhere/Ann":                           "",
+		"https://a.example":                                         "",
+		"/campaign/Ann":                                             "Ann",
+	} {
+		got, err := testAPI().siteRecipient(address)
+		require.NoError(t, err, address)
+		assert.Equal(t, want, got, address)
+	}
+	for _, address := range []string{
+		"https://a.example/campaign/a%0ab", "https://a.example/campaign/index.html?rid=a%00b", "https://a.example/campaign/a%2fb", "https://a.example/campaign/..%2fx",
+		"https://a.example/campaign/a%25b", "https://a.example/campaign/Ann?rid=bob", "https://a.example/campaign/index.html?rid=a&rid=b", "https://a.example/campaign/%ff",
+		"https://a.example/campaign/index.html?rid=%zz", "javascript:alert(1)", "https://a.example/campaign/" + strings.Repeat("a", 300), "https://" + strings.Repeat("a", 9<<10),
+		"https://a.example/campaign/%E2%80%AEann",
+	} {
+		got, err := testAPI().siteRecipient(address)
+		require.Error(t, err, address)
+		assert.Empty(t, got)
+	}
+}
+
+// TestSiteRecipientRoundTrip: what pages are addressed with comes back, in both forms.
+func TestSiteRecipientRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rid := rapid.StringOfN(rapid.RuneFrom(nil, unicode.Letter, unicode.Digit, unicode.Pd, unicode.Sm), 1, 30, maxRID).Draw(t, "rid")
+		if !validRID(rid) || fileName(rid) || rid == "enroll" {
+			return
+		}
+		u := url.URL{Scheme: "https", Host: "a.example", Path: "/campaign/" + rid}
+		for _, address := range []string{u.String(), "https://a.example/campaign/index.html?rid=" + url.QueryEscape(rid)} {
+			got, err := testAPI().siteRecipient(address)
+			if err != nil || got != rid {
+				t.Fatalf("%q: %q, %v", address, got, err)
+			}
+		}
+	})
+}
+
+func FuzzSiteRecipient(f *testing.F) {
+	f.Add("https://a.example/campaign/Ann.Lee?x=%41")
+	f.Add("https://a.example/campaign/index.html?rid=a%2541&iid=7")
+	f.Add("https://a.example/campaign/%2e%2e%2fx#?rid=b")
+	f.Fuzz(func(t *testing.T, address string) {
+		rid, err := testAPI().siteRecipient(address)
+		if err != nil || rid == "" {
+			assert.Empty(t, rid)
+			return
+		}
+		assert.LessOrEqual(t, len(rid), maxRID)
+		assert.True(t, utf8.ValidString(rid))
+		assert.False(t, strings.ContainsFunc(rid, unicode.IsControl), "%q", rid)
+		// Decoded once: the address that the key makes gives the key again, and no other.
+		again, err := testAPI().siteRecipient("https://a.example/campaign/index.html?rid=" + url.QueryEscape(rid))
+		require.NoError(t, err)
+		assert.Equal(t, rid, again)
+	})
+}
+
+func FuzzParseXMPL(f *testing.F) {
+	f.Add([]byte(`{"City":"Rome","XMPie.Web.NewPassword":"x","n":1.50,"b":true,"z":null}`))
+	f.Add([]byte(`{"Pa\u00dfword":"x"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var in map[string]json.RawMessage
+		if parseXMPL(body, &in) != nil {
+			return
+		}
+		x := testAPI()
+		c, err := x.parseChange(in)
+		if err != nil {
+			assert.Empty(t, c.values)
+			return
+		}
+		for name, value := range c.values {
+			assert.True(t, x.writable(name), "%q", name)
+			assert.NotEqual(t, "password", strings.ToLower(strings.TrimSpace(name)))
+			assert.LessOrEqual(t, len(value), maxValue)
+			assert.True(t, utf8.ValidString(value))
+			assert.NotContains(t, value, "\x00")
+		}
+	})
+}
+
+func TestFoldName(t *testing.T) {
+	for _, same := range []string{"Password", "PASSWORD", "pass word", "[Password]", "Ｐａｓｓｗｏｒｄ", "paßword", "PAẞWORD", "Рassωord", "ρassword", "pàsswörd", "paſſword", "pass\u200dword"} {
+		assert.Equal(t, "password", foldName(same), "%q", same)
+	}
+	for _, other := range []string{"Passport", "Pass", "Password2", "MyPassword"} {
+		assert.NotEqual(t, "password", foldName(other))
+	}
+}
+
+func TestCustomScript(t *testing.T) {
+	src, err := CustomScript("https://Domain/Site/login.html")
+	require.NoError(t, err)
+	assert.Equal(t, "var xmpcustom = {\n\tloginUrl: 'https://Domain/Site/login.html'\n}", string(src))
+	for _, bad := range []string{"", " ", "http://a.example/login", "login.html?a", "login.html#a", "https://u:p@a.example/", "javascript:alert(1)", "https://["} {
+		_, err := CustomScript(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+// TestScriptsRoundTrip reads what is served with the parser of the site scanner, which is built
+// on another lexer.
+func TestScriptsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("'\"\\`<>/&\u2028\u2029\r\n\x00é😀a*")))).Draw(t, "text")
+		text = strings.ToValidUTF8(text, "")
+		c, err := circlehttps.ParseCustom("xmpcustom.js", []byte("var xmpcustom = {\n\tloginUrl: "+jsString(text)+"\n}"))
+		if err != nil || c.LoginURL.Text != text {
+			t.Fatalf("%q came back as %q, %v", text, c.LoginURL.Text, err)
+		}
+	})
+	const token = "30000001-0000-4000-8000-abc000000001_30000002-0000-4000-8000-abc000000002_0123456789abcdef0123456789abcdef"
+	f, err := circlehttps.ParseConfig("xmpcfg.js", configScript(token, DefaultPrefix, `Fran's "Spring"</script>`))
+	require.NoError(t, err)
+	require.Len(t, f.Definitions, 1)
+	d := f.Definitions[0]
+	assert.Equal(t, token, d.AccessToken.Reveal())
+	assert.Equal(t, "30000002-0000-4000-8000-abc000000002", d.ProjectID.Text)
+	assert.Equal(t, DefaultPrefix, d.URL.Text)
+	assert.Equal(t, `var xmpcfg = {access: { accessToken: 'a_b_c', url: '/x', circleProjectID:'b', circleProjectName: 'Spring' }};`, string(configScript("a_b_c", "/x", "Spring")),
+		"the line that Circle writes")
+}
+
+func FuzzJSString(f *testing.F) {
+	f.Add("it's </script>\\\u2028")
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted := jsString(text)
+		for i := range len(quoted) {
+			assert.True(t, quoted[i] >= ' ' && quoted[i] < 0x7f && !strings.ContainsRune("<>&\"`", rune(quoted[i])))
+		}
+		if utf8.ValidString(text) {
+			assert.Equal(t, text, scriptStrings("xmpcustom={loginUrl:"+quoted+"}", "xmpcustom", "loginUrl")["loginUrl"])
+		}
+	})
+}
