@@ -12,4 +12,12 @@ func SmallChunks(l List, n int) List {
 }
 
 // SetFormTime makes a gate's handler wait for a form no longer than d.
-func SetFormTime(h http.Handler, d time.Duration) { h.(*guard).pages.formTime = d }
+func SetFormTime(h http.Handler, d time.Duration) {
+	g := h.(*guard)
+	g.pages.formTime = d
+	for _, m := range g.mounts {
+		if x, ok := m.handler.(*xmplAPI); ok {
+			x.bodyTime = d
+		}
+	}
+}

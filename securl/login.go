@@ -246,11 +246,15 @@ func (g *guard) readForm(w http.ResponseWriter, r *http.Request) (url.Values, in
 // limitBody bounds the time that the rest of a body may take, which the server reads even if
 // nobody else does. A writer that cannot do this has been wrapped; the server's own ReadTimeout
 // is then what there is.
-func (p *pages) limitBody(w http.ResponseWriter, r *http.Request) bool {
+func limitBody(w http.ResponseWriter, r *http.Request, within time.Duration) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	return http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.formTime)) == nil
+	return http.NewResponseController(w).SetReadDeadline(time.Now().Add(within)) == nil
+}
+
+func (p *pages) limitBody(w http.ResponseWriter, r *http.Request) bool {
+	return limitBody(w, r, p.formTime)
 }
 
 // signOut is the page to sign out with.

@@ -89,7 +89,7 @@ const DefaultPrefix = "/XMPieXMPL_REST_API"
 // mounts returns what is served beside the site. The gate has then seen to HTTPS and to the form
 // of the path.
 func (x *XMPL) mounts(d *door, s *site) ([]mount, error) {
-	api := &xmplAPI{XMPL: *x, door: d, site: s, cookies: cookieNames(s.base), origin: http.NewCrossOriginProtection()}
+	api := &xmplAPI{XMPL: *x, door: d, site: s, cookies: cookieNames(s.base), origin: http.NewCrossOriginProtection(), bodyTime: defaultFormTime}
 	api.Origins, api.ReadOnly = slices.Clone(x.Origins), slices.Clone(x.ReadOnly)
 	if api.Prefix == "" {
 		api.Prefix = DefaultPrefix

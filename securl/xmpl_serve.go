@@ -28,6 +28,8 @@ type xmplAPI struct {
 	site    *site
 	cookies cookies
 	origin  *http.CrossOriginProtection
+	// bodyTime is how long a request's content may take.
+	bodyTime time.Duration
 }
 
 // xmplError is how the interface says that something did not happen. Clients know the code 9: it
@@ -92,7 +94,7 @@ func (x *xmplAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if f.retry > 0 {
 			head.Set("Retry-After", seconds(f.retry))
 		}
-		limitBody(w, r)
+		limitBody(w, r, x.bodyTime)
 	case err != nil:
 		x.door.observe(r.Context(), Event{Kind: EventUnavailable, At: x.door.clock.now(), Err: err})
 		status, answer = errUnavailable.status, errUnavailable.xmplError
@@ -275,7 +277,7 @@ func (c *xmplCall) body(into any) error {
 	if c.r.ContentLength > maxXMPLBody {
 		return refusedAs(http.StatusRequestEntityTooLarge, "the content is too large")
 	}
-	if limitBody(c.w, c.r) {
+	if limitBody(c.w, c.r, c.bodyTime) {
 		defer func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }()
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxXMPLBody))

@@ -715,3 +715,17 @@ func TestXMPLOwnRule(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, p.put("ann", map[string]any{"XMPie.Web.NewPassword": "long enough for anybody", "XMPie.Web.ExistingPassword": annPassword}).status)
 	assert.Equal(t, http.StatusOK, p.put("ann", map[string]any{"XMPie.Web.NewPassword": "1234", "XMPie.Web.ExistingPassword": annPassword}).status)
 }
+
+// TestXMPLSlowBody: content that does not come is not waited for.
+func TestXMPLSlowBody(t *testing.T) {
+	s := newProtectedSite(t, withXMPL(newDatabase(t), nil))
+	securl.SetFormTime(s.server.Config.Handler, time.Millisecond)
+	b := s.browser(t)
+	body, write := io.Pipe()
+	defer write.Close()
+	r := b.request("POST", xmplPrefix+"auth/signIn", body)
+	r.Header.Set("Content-Type", "application/json")
+	a := b.do(r)
+	assert.Equal(t, http.StatusRequestTimeout, a.StatusCode)
+	assert.True(t, a.Close)
+}
