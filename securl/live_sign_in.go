@@ -1,0 +1,186 @@
+package securl
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/connsec/connsec"
+)
+
+// signIn tries one password, and returns the security token if it was taken.
+func (v *liveVisit) signIn(ctx context.Context, rid, user, password string) (served, connsec.Secret, error) {
+	s, err := v.ask(ctx, http.MethodPost, v.call("auth/signIn", nil), map[string]string{
+		"RecipientID": rid, "AccessToken": v.token, "Password": password, "UserName": user, "SiteURL": v.page(rid),
+	}, nil, "XMPL server")
+	if err != nil {
+		return s, connsec.Secret{}, err
+	}
+	var in struct {
+		SecurityToken string `json:"securityToken"`
+	}
+	if s.status == http.StatusOK {
+		_ = json.Unmarshal(s.body, &in)
+	}
+	return s, connsec.NewSecret(in.SecurityToken), nil
+}
+
+func (v *liveVisit) signOut(ctx context.Context, rid string, token connsec.Secret) bool {
+	s, err := v.ask(ctx, http.MethodPost, v.call("auth/signOut", nil), map[string]string{"RecipientID": rid},
+		map[string]string{tokenHeader: token.Reveal(), "accessToken": v.token}, "XMPL server")
+	return err == nil && s.status == http.StatusOK
+}
+
+// good reports whether a token opens data; known is false if that could not be told.
+func (v *liveVisit) good(ctx context.Context, rid string, token connsec.Secret) (good, known bool) {
+	s, err := v.ask(ctx, http.MethodGet, v.call(v.token+"/adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}}), nil,
+		map[string]string{tokenHeader: token.Reveal()}, "XMPL server")
+	if err != nil {
+		return false, false
+	}
+	values, code, _ := readData(s)
+	return values > 0, values > 0 || code == notSignedIn
+}
+
+// liveToken signs in with the caller's credentials and follows the token to its end.
+func (v *liveVisit) liveToken(ctx context.Context) error {
+	t := &v.o.Token
+	if v.Password.IsEmpty() {
+		t.Problem = "no recipient and password to sign in with were given"
+		return nil
+	}
+	t.Asked = true
+	s, token, err := v.signIn(ctx, v.RecipientID, v.UserName, v.Password.Reveal())
+	switch {
+	case err != nil:
+		t.Problem = "signing in failed: " + problemText(err)
+		return nil
+	case token.IsEmpty():
+		t.Problem = fmt.Sprintf("the sign-in was answered with %d and no token", s.status)
+		return nil
+	}
+	t.Stated = statedLifetime(s, token, v.o.At)
+	if good, _ := v.good(ctx, v.RecipientID, token); !good {
+		t.Problem = "the token opens no data even at once"
+		v.signOut(ctx, v.RecipientID, token)
+		return nil
+	}
+	if v.Wait {
+		const wait = Lifetime + time.Minute
+		if err := v.Sleep(ctx, wait); err != nil {
+			return err
+		}
+		good, known := v.good(ctx, v.RecipientID, token)
+		if !known {
+			t.Problem = "an hour later, the XMPL server gave no answer that tells"
+			return nil
+		}
+		t.Waited, t.GoodAfter = wait, good
+		if !good {
+			// The old one is gone; whether signing out works takes another.
+			if _, token, err = v.signIn(ctx, v.RecipientID, v.UserName, v.Password.Reveal()); err != nil || token.IsEmpty() {
+				return nil
+			}
+		}
+	}
+	if !v.signOut(ctx, v.RecipientID, token) {
+		return nil
+	}
+	good, known := v.good(ctx, v.RecipientID, token)
+	t.SignedOut, t.GoodAfterSignOut = known, good
+	return nil
+}
+
+// statedLifetime is what the answer to a sign-in says about the end of the token: fields of
+// RFC 6749, a cookie that holds the token, or the claims of a JWT.
+func statedLifetime(s served, token connsec.Secret, now time.Time) time.Duration {
+	var in map[string]json.RawMessage
+	_ = json.Unmarshal(s.body, &in)
+	const most = 100 * 365 * 24 * time.Hour
+	seconds := func(n float64) time.Duration {
+		if n <= 0 || n > most.Seconds() {
+			return most
+		}
+		return time.Duration(n * float64(time.Second))
+	}
+	for _, key := range []string{"expires_in", "expiresIn", "ExpiresIn"} {
+		var n float64
+		if raw, ok := in[key]; ok && json.Unmarshal(raw, &n) == nil && n > 0 {
+			return seconds(n)
+		}
+	}
+	for _, c := range (&http.Response{Header: s.header}).Cookies() {
+		if c.Value != token.Reveal() {
+			continue
+		}
+		switch {
+		case c.MaxAge > 0:
+			return seconds(float64(c.MaxAge))
+		case c.Expires.After(now):
+			return seconds(c.Expires.Sub(now).Seconds())
+		}
+	}
+	if claims, ok := jwtClaims(token.Reveal()); ok && claims.Expires > 0 {
+		issued := cmp.Or(claims.Issued, float64(now.Unix()))
+		if claims.Expires > issued {
+			return seconds(claims.Expires - issued)
+		}
+	}
+	return 0
+}
+
+// guess tries wrong passwords.
+func (v *liveVisit) guess(ctx context.Context, random string) error {
+	g := &v.o.Guesses
+	n, rid := v.Guesses, random
+	switch {
+	case n < 0:
+		g.Problem = "no passwords were to be tried"
+		return nil
+	case n == 0:
+		n = defaultGuesses
+	case n > defaultGuesses:
+		rid, g.Known = v.RecipientID, true
+	}
+	first := ""
+	for i := range n {
+		password, err := v.random("")
+		if err != nil {
+			return err
+		}
+		s, token, err := v.signIn(ctx, rid, v.UserName, password)
+		if err != nil {
+			g.Problem = problemText(err)
+			return nil
+		}
+		if !token.IsEmpty() {
+			g.Accepted = true
+			v.signOut(ctx, rid, token)
+			return nil
+		}
+		var in struct {
+			ErrorCode      int
+			DisplayMessage string
+		}
+		_ = json.Unmarshal(s.body, &in)
+		if i == 0 {
+			first = in.DisplayMessage
+		}
+		a := GuessAnswer{Status: s.status, ErrorCode: in.ErrorCode, RetryAfter: s.header.Get("Retry-After") != "", Took: s.took}
+		a.Changed = i > 0 && (in.DisplayMessage != first || a.Status != g.Answers[0].Status || a.ErrorCode != g.Answers[0].ErrorCode)
+		g.Answers = append(g.Answers, a)
+		if a.refusal() {
+			return nil // it says so, and more would only add to it
+		}
+	}
+	return nil
+}
+
+// refusal reports whether an answer says that there were too many attempts.
+func (a GuessAnswer) refusal() bool {
+	return a.Status == http.StatusTooManyRequests || a.Status == http.StatusLocked || a.RetryAfter
+}
