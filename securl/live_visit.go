@@ -376,5 +376,3 @@ func (v *liveVisit) preflight(ctx context.Context) {
 		v.origin(s.header)
 	}
 }
-
-// signIn tries one password, and returns the security token if it was taken.
