@@ -1,7 +1,7 @@
 // Package securl handles SecURL, the sign-in of XMPie Circle web sites: it hashes passwords
 // exactly as SQL Server does, judges a password column, converts recipient lists and database
-// columns from plain text to hashes without harm, and stands before a personalized site as its
-// gate.
+// columns from plain text to hashes without harm, checks protected sites, and stands before a
+// personalized site as its gate.
 //
 // # Threat
 //
@@ -27,6 +27,10 @@
 //     ends a recipient's sessions after a change of password. [MemorySessions] keeps sessions for
 //     one process, and every store of github.com/alexedwards/scs for several. [BehindProxies] is
 //     for proxies that end TLS.
+//   - [XMPL] in a Gate is the interface that the XMPL library in the pages talks to: it signs in,
+//     and reads and writes the ADORs of the recipient who has. [CustomScript] is xmpcustom.js.
+//   - [Project.Validate] judges how SecURL is set in Circle; [Live.Probe] judges a site as it is
+//     served, and its XMPL server, from outside.
 //   - [Argon2id] is for systems that are free to choose a better method.
 //
 // # Traces
@@ -35,7 +39,15 @@
 // holds its progress, and on request one that holds a copy. A [Gate] leaves a record for each
 // session and each sign-out in its store, for an hour and some minutes, and three cookies in the
 // browser: one holds the recipient key beside the token, one marks the device for half a year.
-// Recipient keys and addresses are in the events that it tells. Nothing else here talks to a server.
+// Recipient keys and addresses are in the events that it tells.
+//
+// [Live.Probe] looks at TLS as [tlscheck.HTTPS] does, asks for xmpcfg.js, xmpcustom.js and the
+// login page, asks the XMPL server twice for data and once for a preflight, and tries to sign in up
+// to five times with a random password as a recipient "connsec-" and 32 random digits, who does
+// not exist. All of it goes over verified TLS, says User-Agent "connsec" and carries no credential,
+// unless the caller gives those of a recipient made for the test: then there are up to two
+// sign-ins and sign-outs of that one, and on request up to 101 wrong ones, which may lock it.
+// Signing out may end other sessions of that recipient.
 //
 // # Not checked
 //
@@ -43,6 +55,14 @@
 // ASCII passwords every possibility gives the same hash. For others this package reproduces what
 // the T-SQL function stores, and that a recipient can sign in with it has to be tried once.
 // Whether the server compares case, or trims, is not known either.
+//
+// That a probe was answered with ErrorCode 9 proves that two calls are closed; others, and other
+// projects on the same server, were not asked. Five wrong passwords that are answered alike prove
+// nothing, and neither does the age of a cookie that the XMPL library sets by script. What an XMPL
+// server answers beyond that code is known from its published client only.
+//
+// [XMPL] cannot keep the token from scripts in the page, for the library keeps it in a cookie of
+// its own. It offers no uImage, asynchronous queries, assets, or e-mail to referred recipients.
 //
 // A gate cannot see whether the site keeps to [SignedIn]: one that reads the key from its URL may
 // show more. The same time for all wrong sign-ins does not cover how long the caller's lookup

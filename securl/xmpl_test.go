@@ -112,9 +112,9 @@ func withXMPL(d *database, change func(*securl.XMPL)) func(*securl.Gate) {
 	}
 }
 
-// page is a script in a page that talks to the interface, as the XMPL library does: with a token
+// pageScript is a script in a page that talks to the interface, as the XMPL library does: with a token
 // in a header, and nothing by cookie unless it has a jar.
-type page struct {
+type pageScript struct {
 	t      testing.TB
 	client *http.Client
 	url    string
@@ -122,10 +122,10 @@ type page struct {
 	header map[string]string
 }
 
-func (p *protectedSite) page(t testing.TB) *page {
+func (p *protectedSite) page(t testing.TB) *pageScript {
 	b := p.browser(t)
 	b.client.Jar = nil
-	return &page{t: t, client: b.client, url: p.server.URL}
+	return &pageScript{t: t, client: b.client, url: p.server.URL}
 }
 
 type xmplReply struct {
@@ -141,7 +141,7 @@ type xmplReply struct {
 	Values         map[string]string
 }
 
-func (p *page) call(method, path string, body any) xmplReply {
+func (p *pageScript) call(method, path string, body any) xmplReply {
 	p.t.Helper()
 	var in io.Reader
 	switch b := body.(type) {
@@ -174,7 +174,7 @@ func (p *page) call(method, path string, body any) xmplReply {
 	return r
 }
 
-func (p *page) signIn(rid, password string) xmplReply {
+func (p *pageScript) signIn(rid, password string) xmplReply {
 	p.t.Helper()
 	r := p.call("POST", xmplPrefix+"auth/signIn", map[string]any{"RecipientID": rid, "AccessToken": projectToken + "_gate", "Password": password, "SiteURL": p.url + "/campaign/login?rid=" + url.QueryEscape(rid)})
 	if r.status == http.StatusOK {
@@ -184,18 +184,18 @@ func (p *page) signIn(rid, password string) xmplReply {
 }
 
 // open is the first call of a page at a path of the site.
-func (p *page) open(path string, adors ...string) xmplReply {
+func (p *pageScript) open(path string, adors ...string) xmplReply {
 	p.t.Helper()
 	q := url.Values{"login": {"true"}, "siteURL": {p.url + path}, "adors": adors, "ieNoCache": {"1700000000000"}}
 	return p.call("GET", xmplPrefix+projectToken+"/adorValues/context?"+q.Encode(), nil)
 }
 
-func (p *page) get(query url.Values) xmplReply {
+func (p *pageScript) get(query url.Values) xmplReply {
 	p.t.Helper()
 	return p.call("GET", xmplPrefix+projectToken+"_gate/adorValues?"+query.Encode(), nil)
 }
 
-func (p *page) put(rid string, values any, adors ...string) xmplReply {
+func (p *pageScript) put(rid string, values any, adors ...string) xmplReply {
 	p.t.Helper()
 	return p.call("PUT", xmplPrefix+projectToken+"_gate/adorValues?"+url.Values{"rid": {rid}, "adors": adors}.Encode(), values)
 }
@@ -508,7 +508,7 @@ func TestXMPLRegister(t *testing.T) {
 func TestXMPLBesideTheGate(t *testing.T) {
 	s := newProtectedSite(t, withXMPL(newDatabase(t), nil))
 	b := s.browser(t)
-	p := &page{t: t, client: b.client, url: s.server.URL, header: map[string]string{"Sec-Fetch-Site": "same-origin"}}
+	p := &pageScript{t: t, client: b.client, url: s.server.URL, header: map[string]string{"Sec-Fetch-Site": "same-origin"}}
 	require.Equal(t, http.StatusOK, p.signIn("ann", annPassword).status)
 	resp, err := b.client.Get(s.server.URL + "/campaign/ann")
 	require.NoError(t, err)
@@ -548,7 +548,7 @@ func TestXMPLOrigins(t *testing.T) {
 	const home = "https://www.customer.example"
 	s := newProtectedSite(t, withXMPL(newDatabase(t), func(x *securl.XMPL) { x.Origins = []string{home} }))
 	b := s.browser(t)
-	p := &page{t: t, client: b.client, url: s.server.URL, header: map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": home}}
+	p := &pageScript{t: t, client: b.client, url: s.server.URL, header: map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": home}}
 	r := p.call("OPTIONS", xmplPrefix+projectToken+"/adorValues", nil)
 	assert.Equal(t, home, r.header.Get("Access-Control-Allow-Origin"))
 	assert.Contains(t, r.header.Get("Access-Control-Allow-Headers"), "xmpSecurityToken")
