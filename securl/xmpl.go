@@ -90,7 +90,10 @@ const DefaultPrefix = "/XMPieXMPL_REST_API"
 // of the path.
 func (x *XMPL) mounts(d *door, s *site) ([]mount, error) {
 	api := &xmplAPI{XMPL: *x, door: d, site: s, cookies: cookieNames(s.base), origin: http.NewCrossOriginProtection(), bodyTime: defaultFormTime}
-	api.Origins, api.ReadOnly = slices.Clone(x.Origins), slices.Clone(x.ReadOnly)
+	api.Origins, api.foldedPassword = slices.Clone(x.Origins), foldName(x.PasswordADOR)
+	for _, name := range x.ReadOnly {
+		api.foldedReadOnly = append(api.foldedReadOnly, foldName(name))
+	}
 	if api.Prefix == "" {
 		api.Prefix = DefaultPrefix
 	}
@@ -100,7 +103,7 @@ func (x *XMPL) mounts(d *door, s *site) ([]mount, error) {
 		return nil, errors.New("securl: XMPL needs ADORs")
 	case !plainToken(x.AccessToken) || len(x.AccessToken) > maxToken:
 		return nil, errors.New("securl: XMPL.AccessToken must be letters, digits, hyphens and underscores")
-	case foldName(x.PasswordADOR) == "":
+	case api.foldedPassword == "":
 		return nil, errors.New("securl: XMPL needs the name of the password's ADOR, to keep it back")
 	case fixedPassword(x.PasswordADOR):
 		return nil, errors.New("securl: XMPL.PasswordADOR is one of the two names that stand for it; name the ADOR itself")

@@ -16,7 +16,7 @@ import (
 )
 
 func testAPI() *xmplAPI {
-	return &xmplAPI{XMPL: XMPL{PasswordADOR: "Password", AccessToken: "t"}, site: &site{base: "/campaign/", pages: []string{"enroll"}}}
+	return &xmplAPI{XMPL: XMPL{PasswordADOR: "Password", AccessToken: "t"}, foldedPassword: "password", site: &site{base: "/campaign/", pages: []string{"enroll"}}}
 }
 
 func TestSiteRecipient(t *testing.T) {

@@ -1,6 +1,7 @@
 package securl
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,6 +25,16 @@ const (
 // somebody who reads a log may take a Cyrillic letter for a Latin one. Two names that might be
 // the same are the same here: a name too many is kept back, never one too few.
 func foldName(s string) string {
+	plain := true
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range norm.NFKD.String(s) {
 		r = unicode.ToLower(unicode.ToUpper(r))
@@ -63,21 +74,14 @@ func fixedPassword(name string) bool {
 
 // hidden reports whether an ADOR is never read.
 func (x *xmplAPI) hidden(name string) bool {
-	return foldName(name) == foldName(x.PasswordADOR) || fixedPassword(name)
+	f := foldName(name)
+	return f == x.foldedPassword || f == foldedNew || f == foldedExisting
 }
 
 // writable reports whether pages may write an ADOR.
 func (x *xmplAPI) writable(name string) bool {
 	f := foldName(name)
-	if x.hidden(name) || strings.HasPrefix(f, "xmpie") {
-		return false
-	}
-	for _, n := range x.ReadOnly {
-		if foldName(n) == f {
-			return false
-		}
-	}
-	return true
+	return f != x.foldedPassword && !strings.HasPrefix(f, "xmpie") && !slices.Contains(x.foldedReadOnly, f)
 }
 
 // names returns those names of a request that may be read.

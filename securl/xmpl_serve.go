@@ -28,6 +28,9 @@ type xmplAPI struct {
 	site    *site
 	cookies cookies
 	origin  *http.CrossOriginProtection
+	// The names of the setting as they are compared.
+	foldedPassword string
+	foldedReadOnly []string
 	// bodyTime is how long a request's content may take.
 	bodyTime time.Duration
 }
@@ -150,20 +153,26 @@ type xmplCall struct {
 	cookie bool // the gate's cookie counts
 }
 
+// verb is a method of a call.
+type verb struct {
+	method string
+	call   func(*xmplCall) (any, error)
+}
+
 // route finds what is asked for.
 func (c *xmplCall) route() (any, error) {
 	path, ok := strings.CutPrefix(c.r.URL.Path, c.Prefix+"/v1/projects/")
 	if !ok {
 		return nil, refusedAs(http.StatusNotFound, "there is no such call")
 	}
-	calls := map[string]func() (any, error){}
+	var verbs []verb
 	switch path {
 	case "context":
-		calls[http.MethodPost] = c.context
+		verbs = []verb{{http.MethodPost, (*xmplCall).context}}
 	case "auth/signIn":
-		calls[http.MethodPost] = c.signIn
+		verbs = []verb{{http.MethodPost, (*xmplCall).signIn}}
 	case "auth/signOut":
-		calls[http.MethodPost] = c.signOut
+		verbs = []verb{{http.MethodPost, (*xmplCall).signOut}}
 	default:
 		token, rest, _ := strings.Cut(path, "/")
 		if !c.project(token) {
@@ -171,15 +180,15 @@ func (c *xmplCall) route() (any, error) {
 		}
 		switch rest {
 		case "adorValues/context":
-			calls[http.MethodGet] = c.contextValues
+			verbs = []verb{{http.MethodGet, (*xmplCall).contextValues}}
 		case "adorValues":
-			calls[http.MethodGet], calls[http.MethodPut], calls[http.MethodPost] = c.values, c.update, c.register
+			verbs = []verb{{http.MethodGet, (*xmplCall).values}, {http.MethodPost, (*xmplCall).register}, {http.MethodPut, (*xmplCall).update}}
 		case "events":
-			calls[http.MethodPost] = c.event
+			verbs = []verb{{http.MethodPost, (*xmplCall).event}}
 		case "touchpoints/trigger":
-			calls[http.MethodPost] = c.trigger
+			verbs = []verb{{http.MethodPost, (*xmplCall).trigger}}
 		case "touchpoints/trigger/unsubscribe":
-			calls[http.MethodPut] = c.unsubscribe
+			verbs = []verb{{http.MethodPut, (*xmplCall).unsubscribe}}
 		default:
 			// What there is, is no business of those who have not signed in.
 			if _, err := c.session(""); err != nil {
@@ -188,17 +197,15 @@ func (c *xmplCall) route() (any, error) {
 			return nil, refusedAs(http.StatusNotFound, "there is no such call")
 		}
 	}
-	call := calls[c.r.Method]
-	if call == nil {
-		var allow []string
-		for m := range calls {
-			allow = append(allow, m)
+	var allow []string
+	for _, v := range verbs {
+		if v.method == c.r.Method {
+			return v.call(c)
 		}
-		slices.Sort(allow)
-		c.w.Header().Set("Allow", strings.Join(allow, ", "))
-		return nil, refusedAs(http.StatusMethodNotAllowed, "this call takes another method")
+		allow = append(allow, v.method)
 	}
-	return call()
+	c.w.Header().Set("Allow", strings.Join(allow, ", "))
+	return nil, refusedAs(http.StatusMethodNotAllowed, "this call takes another method")
 }
 
 // project reports whether a token is the access token, alone or with a service token behind.
