@@ -51,7 +51,9 @@ type DataAnswer struct {
 	Status    int    `json:"status,omitempty"`
 	ErrorCode int    `json:"error_code,omitempty"`
 	Values    int    `json:"values,omitempty"` // that are not empty
-	Problem   string `json:"problem,omitempty"`
+	// XMPL: the answer has the form of the protocol, and not just of any JSON.
+	XMPL    bool   `json:"xmpl,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // CORSAnswer says which sites' scripts may talk to the XMPL server.

@@ -42,8 +42,9 @@ func (v *liveVisit) good(ctx context.Context, rid string, token connsec.Secret) 
 	if err != nil {
 		return false, false
 	}
-	values, code, _ := readData(s)
-	return values > 0, values > 0 || code == notSignedIn
+	d := DataAnswer{Call: callContext}
+	d.read(s)
+	return d.Values > 0, d.Values > 0 || d.ErrorCode == notSignedIn
 }
 
 // liveToken signs in with the caller's credentials and follows the token to its end.

@@ -250,12 +250,17 @@ func (refuse) DialContext(context.Context, string, string) (net.Conn, error) {
 	panic("a setting that is not sound must not be tried")
 }
 
-func TestLiveStalled(t *testing.T) {
-	_, l := trapSite(t, trap.XMPLStalled, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_, err := l.Observe(ctx)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+func TestLiveSlow(t *testing.T) {
+	for _, p := range []trap.XMPLPosture{trap.XMPLStalled, trap.XMPLDripping} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			_, l := trapSite(t, p, nil)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			_, err := l.Observe(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+	}
 }
 
 // TestLiveSlowed judges facts that a test cannot wait for.

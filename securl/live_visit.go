@@ -300,13 +300,16 @@ func (v *liveVisit) page(rid string) string {
 	return u.String()
 }
 
+// callContext is the first call of a personalized page.
+const callContext = "context"
+
 // askData asks for data without a security token, in the two ways that pages do.
 func (v *liveVisit) askData(ctx context.Context, rid string) {
 	for _, c := range []struct {
 		name, path string
 		query      url.Values
 	}{
-		{"context", "adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}}},
+		{callContext, "adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}}},
 		{"rid", "adorValues", url.Values{"rid": {rid}}},
 	} {
 		s, err := v.ask(ctx, http.MethodGet, v.call(v.token+"/"+c.path, c.query), nil, map[string]string{"Origin": probeOrigin}, "XMPL server")
@@ -314,7 +317,7 @@ func (v *liveVisit) askData(ctx context.Context, rid string) {
 		if err != nil {
 			d.Status, d.Problem = 0, problemText(err)
 		} else {
-			d.Values, d.ErrorCode, d.Problem = readData(s)
+			d.read(s)
 			v.origin(s.header)
 		}
 		v.o.Data = append(v.o.Data, d)
@@ -324,32 +327,37 @@ func (v *liveVisit) askData(ctx context.Context, rid string) {
 	}
 }
 
-// readData counts the values in an answer.
-func readData(s served) (values, code int, problem string) {
+// read counts the values in an answer. Those of the call "context" stand beside the login; those
+// of "rid" are the whole answer, which may also be something else.
+func (d *DataAnswer) read(s served) {
 	var in map[string]json.RawMessage
 	if err := json.Unmarshal(s.body, &in); err != nil {
-		return 0, 0, "the answer is no JSON object"
+		d.Problem = "the answer is no JSON object"
+		return
 	}
 	for key, raw := range in {
 		if strings.EqualFold(key, "ErrorCode") {
-			_ = json.Unmarshal(raw, &code)
-			return 0, code, ""
+			d.XMPL = json.Unmarshal(raw, &d.ErrorCode) == nil
+			return
 		}
 	}
 	if s.status != http.StatusOK {
-		return 0, 0, ""
+		return
 	}
-	if _, ok := in["login"]; ok {
+	if d.Call == callContext {
 		result := in["result"]
+		if _, d.XMPL = in["login"]; !d.XMPL {
+			d.Problem = "the answer is not that of an XMPL server"
+			return
+		}
 		in = nil
 		_ = json.Unmarshal(result, &in)
 	}
 	for _, raw := range in {
 		if t := string(bytes.TrimSpace(raw)); t != "null" && t != `""` && t != "{}" && t != "[]" {
-			values++
+			d.Values++
 		}
 	}
-	return values, 0, ""
 }
 
 // origin reads which origins an answer allows.

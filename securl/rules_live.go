@@ -66,7 +66,7 @@ func judgeData(o LiveObservation) connsec.Verdict {
 	var other, missing []string
 	for _, d := range o.Data {
 		switch {
-		case d.Values > 0:
+		case d.Values > 0 && o.speaksXMPL():
 			return connsec.Failed("the XMPL server gave %d values without a token (call %s)", d.Values, d.Call).With("values", d.Values)
 		case d.Status == http.StatusBadRequest && d.ErrorCode == notSignedIn:
 			closed++
@@ -97,6 +97,8 @@ func (d DataAnswer) describe() string {
 		s += fmt.Sprintf(", ErrorCode %d", d.ErrorCode)
 	case d.Problem != "":
 		s += ", " + d.Problem
+	case d.Values > 0:
+		s += fmt.Sprintf(" with %d fields that may be something else", d.Values)
 	case d.Status == http.StatusOK:
 		s += " without values"
 	}
@@ -152,9 +154,15 @@ func judgeLoginPage(o LiveObservation) connsec.Verdict {
 	return v
 }
 
+// speaksXMPL reports whether any answer shows that this is an XMPL server: a proxy's page may be
+// JSON, too.
+func (o LiveObservation) speaksXMPL() bool {
+	return slices.ContainsFunc(o.Data, func(d DataAnswer) bool { return d.XMPL })
+}
+
 // open reports whether data was had without a token, so that none is needed to have it.
 func (o LiveObservation) open() bool {
-	return slices.ContainsFunc(o.Data, func(d DataAnswer) bool { return d.Values > 0 })
+	return o.speaksXMPL() && slices.ContainsFunc(o.Data, func(d DataAnswer) bool { return d.Values > 0 })
 }
 
 func judgeToken(o LiveObservation) connsec.Verdict {

@@ -75,6 +75,8 @@ const (
 	XMPLOversize
 	// XMPLStalled: the XMPL server takes requests and never answers.
 	XMPLStalled
+	// XMPLDripping: it answers one byte at a time, so that no single read takes long.
+	XMPLDripping
 	// XMPLEarlyClose: it closes after the request.
 	XMPLEarlyClose
 	// XMPLRedirecting: it redirects to http.
@@ -84,7 +86,7 @@ const (
 var xmplPostureNames = [...]string{
 	"honest", "expired", "wrong-name", "untrusted", "data-open", "direct-open", "endless-token", "stated-week", "sign-out-ignored", "unthrottled",
 	"unsafe-cookies", "http-login", "http-server", "foreign-login", "login-query", "login-missing", "login-no-form", "login-to-http",
-	"any-origin", "reflected-origin", "wrong-error", "not-json", "oversize", "stalled", "early-close", "redirecting",
+	"any-origin", "reflected-origin", "wrong-error", "not-json", "oversize", "stalled", "dripping", "early-close", "redirecting",
 }
 
 // XMPLPostures returns all postures, the honest one first.
@@ -268,6 +270,8 @@ func (s *XMPL) requests(rw io.ReadWriter, encrypted bool, note func(func(*XMPLCo
 			return drainAll(rw)
 		case a.cut:
 			return false
+		case a.drip:
+			return drip(rw)
 		case a.endless:
 			return flood(rw)
 		}
@@ -301,6 +305,22 @@ func flood(w io.Writer) bool {
 	return false
 }
 
+// drip answers slowly, until the client goes away or the connection's time is up.
+func drip(w io.Writer) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+	if _, err := io.WriteString(w, head); err != nil {
+		return wentAway(err)
+	}
+	for {
+		if _, err := io.WriteString(w, " "); err != nil { // the deadline of the connection ends it
+			return wentAway(err)
+		}
+		<-tick.C
+	}
+}
+
 // record notes what a request shows of its sender.
 func (s *XMPL) record(req *http.Request, body []byte, encrypted bool, note func(func(*XMPLConnection))) {
 	var in struct{ Password string }
@@ -327,10 +347,11 @@ func (s *XMPL) record(req *http.Request, body []byte, encrypted bool, note func(
 
 // xmplAnswer is one answer.
 type xmplAnswer struct {
-	status              int
-	header              http.Header
-	body                string
-	stall, cut, endless bool
+	status int
+	header http.Header
+	body   string
+	// Instead of an answer:
+	stall, cut, drip, endless bool
 }
 
 func xmplText(status int, media, body string) xmplAnswer {
@@ -367,6 +388,8 @@ func (s *XMPL) answer(req *http.Request, body []byte) xmplAnswer {
 		return xmplAnswer{stall: true}
 	case XMPLEarlyClose:
 		return xmplAnswer{cut: true}
+	case XMPLDripping:
+		return xmplAnswer{drip: true}
 	case XMPLOversize:
 		return xmplAnswer{endless: true}
 	case XMPLNotJSON:

@@ -208,6 +208,11 @@ func TestXMPLPostures(t *testing.T) {
 				_, _, body, err := get(direct)
 				require.NoError(t, err)
 				assert.Len(t, body, 2<<20, "more than anybody reads")
+			case trap.XMPLDripping:
+				c.http.Timeout = 300 * time.Millisecond // sure to be used up
+				_, _, body, err := get(direct)
+				require.Error(t, err)
+				assert.Empty(t, strings.TrimSpace(body))
 			case trap.XMPLStalled, trap.XMPLEarlyClose:
 				_, _, _, err := get(direct)
 				require.Error(t, err)
