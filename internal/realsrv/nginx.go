@@ -32,6 +32,7 @@ type Nginx struct {
 	HTTP    PlainHTTP
 	Body    string // of the page; default a line of HTML
 	Extra   string // further directives for the HTTPS server
+	Zones   string // directives beside the servers, such as limit_req_zone
 	Root    string // from Trixie(t, "nginx"): nginx 1.26 with OpenSSL 3.5
 }
 
@@ -60,7 +61,7 @@ func (n Nginx) Start(tb testing.TB) *NginxServer {
 	}
 	conf := dir.write(tb, "nginx.conf", 0o644, render(tb, nginxConf, map[string]any{
 		"Dir": dir.Inside(), "TLS": n.TLS.install(tb, dir, "server"), "HTTPS": s.HTTPS, "HTTP": s.HTTP,
-		"Port": port(tb, s.HTTPS), "Weak": n.Posture == NginxWeak, "Redirect": n.HTTP == HTTPRedirect, "Extra": n.Extra,
+		"Port": port(tb, s.HTTPS), "Weak": n.Posture == NginxWeak, "Redirect": n.HTTP == HTTPRedirect, "Extra": n.Extra, "Zones": n.Zones,
 	}))
 	s.Process = Start(tb, Cmd{
 		Path: path,
@@ -86,6 +87,7 @@ http {
   fastcgi_temp_path {{.Dir}}/fastcgi;
   uwsgi_temp_path {{.Dir}}/uwsgi;
   scgi_temp_path {{.Dir}}/scgi;
+  {{.Zones}}
   server {
     listen {{.HTTPS}} ssl;
     ssl_certificate {{.TLS.Chain}};
