@@ -160,20 +160,26 @@ func (d *door) signOutRecipient(ctx context.Context, rid string) error {
 }
 
 func (d *door) revoke(ctx context.Context, rid string, least int64) error {
+	_, _, err := d.revokeAfter(ctx, rid, least)
+	return err
+}
+
+// revokeAfter is revoke, and returns the epochs of the sign-out before and of this one.
+func (d *door) revokeAfter(ctx context.Context, rid string, least int64) (last, epoch int64, err error) {
 	defer d.revoking.lock(rid)()
-	last, err := d.epoch(ctx, rid)
+	last, err = d.epoch(ctx, rid)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	now := d.clock.now()
-	epoch := max(now.Add(skew).UnixNano(), last+1, least)
+	epoch = max(now.Add(skew).UnixNano(), last+1, least)
 	value := binary.BigEndian.AppendUint64([]byte{recordVersion}, uint64(epoch))
 	// Until nothing is left that it could have ended, by the clock of any node.
 	if err := d.store.CommitCtx(ctx, d.recordKey("sign-out", rid), value, now.Add(Lifetime+grace+2*skew)); err != nil {
-		return fmt.Errorf("securl: cannot store a sign-out: %w", err)
+		return 0, 0, fmt.Errorf("securl: cannot store a sign-out: %w", err)
 	}
 	d.observe(ctx, Event{Kind: EventSignedOut, At: now, RID: rid})
-	return nil
+	return last, epoch, nil
 }
 
 // forget deletes one session only, when another replaces it in the same browser.

@@ -170,3 +170,36 @@ func FuzzJSString(f *testing.F) {
 		}
 	})
 }
+
+// TestEndOthers: a change of password leaves the session that made it, and undoes no sign-out.
+func TestEndOthers(t *testing.T) {
+	ctx := t.Context()
+	d, err := Gate{Recipients: endlessPeople{}}.door()
+	require.NoError(t, err)
+	enter := func() (string, session) {
+		epoch, err := d.epoch(ctx, "k1")
+		require.NoError(t, err)
+		now := d.clock.now()
+		s := session{rid: "k1", created: now, expires: now.Add(d.lifetime), epoch: max(now.UnixNano(), epoch+1)}
+		token, err := d.commit(ctx, &s)
+		require.NoError(t, err)
+		return token, s
+	}
+	alive := func(token string) bool {
+		_, err := d.session(ctx, token)
+		return err == nil
+	}
+	mine, s := enter()
+	other, _ := enter()
+	require.NoError(t, d.endOthers(ctx, s))
+	assert.True(t, alive(mine))
+	assert.False(t, alive(other))
+
+	// Signed out while it still thinks of the session as it was.
+	require.NoError(t, d.signOut(ctx, s))
+	assert.False(t, alive(mine))
+	later, _ := enter()
+	require.NoError(t, d.endOthers(ctx, s))
+	assert.False(t, alive(mine), "what was signed out stays so")
+	assert.False(t, alive(later), "and the others end all the same")
+}

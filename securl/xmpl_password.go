@@ -100,15 +100,14 @@ func (d *door) confirm(ctx context.Context, a attempt) error {
 	return nil
 }
 
-// endOthers ends all sessions of a recipient but one, which goes on until its own end.
+// endOthers ends all sessions of a recipient but one, which goes on until its own end – unless a
+// sign-out has come before, which must not be undone.
 func (d *door) endOthers(ctx context.Context, s session) error {
-	if err := d.revoke(ctx, s.rid, s.epoch); err != nil {
+	last, epoch, err := d.revokeAfter(ctx, s.rid, s.epoch)
+	if err != nil || s.epoch <= last {
 		return err
 	}
-	epoch, err := d.epoch(ctx, s.rid)
-	if err != nil {
-		return err
-	}
+	// The next epoch, and not one that is read now: a sign-out that comes in between is later.
 	s.epoch = epoch + 1
 	if err := d.store.CommitCtx(ctx, s.key, s.encode(), s.expires.Add(grace)); err != nil {
 		return fmt.Errorf("securl: cannot store a session: %w", err)

@@ -729,3 +729,24 @@ func TestXMPLSlowBody(t *testing.T) {
 	assert.Equal(t, http.StatusRequestTimeout, a.StatusCode)
 	assert.True(t, a.Close)
 }
+
+// TestXMPLUserName: where the gate asks for user names, the interface does, too.
+func TestXMPLUserName(t *testing.T) {
+	d := newDatabase(t)
+	s := newProtectedSite(t, func(g *securl.Gate) {
+		withXMPL(d, nil)(g)
+		g.Login.UserName = true
+	})
+	p := s.page(t)
+	signIn := func(user string) xmplReply {
+		r := p.call("POST", xmplPrefix+"auth/signIn", map[string]any{"RecipientID": "ann", "AccessToken": projectToken, "UserName": user, "Password": annPassword})
+		p.token = r.SecurityToken
+		return r
+	}
+	closed(t, signIn(""), "ann")
+	closed(t, signIn("bob@example.com"), "ann")
+	require.Equal(t, http.StatusOK, signIn("ann@example.com").status)
+	r := p.put("ann", map[string]any{"XMPie.Web.NewPassword": "quite another horse", "XMPie.Web.ExistingPassword": annPassword})
+	assert.Equal(t, http.StatusOK, r.status, r.text)
+	closed(t, signIn("ann@example.com"), "ann")
+}
