@@ -20,6 +20,7 @@ type cookies struct {
 	session string // token, and the recipient key to sign in with again
 	form    string // what the sign-in form is bound to before there is a session
 	device  string // see newDevice
+	left    string // see guard.left
 }
 
 // cookieNames returns the names for a site. Two sites of one host have different ones, because
@@ -30,7 +31,7 @@ func cookieNames(base string) cookies {
 		sum := sha256.Sum256([]byte(base))
 		name += "-" + hex.EncodeToString(sum[:4])
 	}
-	return cookies{session: name, form: name + "-form", device: name + "-device"}
+	return cookies{session: name, form: name + "-form", device: name + "-device", left: name + "-left"}
 }
 
 // value returns the value of a cookie. A name that comes twice is a trick or a broken browser,
@@ -85,7 +86,7 @@ func (c cookies) strip(h http.Header) http.Header {
 			part = strings.Trim(part, " \t")
 			name, _, _ := strings.Cut(part, "=")
 			switch strings.Trim(name, " \t") {
-			case c.session, c.form, c.device, "":
+			case c.session, c.form, c.device, c.left, "":
 			default:
 				keep = append(keep, part)
 			}

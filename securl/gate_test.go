@@ -274,6 +274,7 @@ func TestGateFlow(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, over.StatusCode)
 	page := b.get(over.Header.Get("Location"))
 	assert.Contains(t, page.body, "sign in again")
+	assert.Contains(t, page.body, leftPicture)
 	fields := page.fields(t)
 	assert.Equal(t, "ann", fields.Get("rid"))
 	fields.Set("password", annPassword)
@@ -288,11 +289,37 @@ func TestGateFlow(t *testing.T) {
 	assert.Contains(t, out.body, `action="/campaign/signout"`)
 	out = b.post("/campaign/signout", nil)
 	assert.Equal(t, http.StatusSeeOther, out.StatusCode)
-	assert.Contains(t, b.get(out.Header.Get("Location")).body, "signed out")
+	out = b.get(out.Header.Get("Location"))
+	assert.Contains(t, out.body, "signed out")
+	assert.Contains(t, out.body, leftPicture)
 	assert.Equal(t, http.StatusSeeOther, b.get(purl).StatusCode)
 	assert.Equal(t, http.StatusForbidden, b.get("/campaign/offers.html").StatusCode)
 
 	assert.Equal(t, []securl.EventKind{securl.EventFailed, securl.EventSignedIn, securl.EventExpired, securl.EventSignedIn, securl.EventSignedOut}, p.events.kinds())
+}
+
+// leftPicture is what lets browsers forget the pages that a back button would show.
+const leftPicture = `<img src="/campaign/signout?left"`
+
+// TestGateLetsBrowsersForget: each time, a cookie changes that scripts cannot read, and nothing
+// else. What that does is for a browser to show, see examples/protected-site.
+func TestGateLetsBrowsersForget(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	b := p.browser(t)
+	b.signIn("/campaign/ann", annPassword)
+	assert.NotContains(t, b.get(b.get("/campaign/bob").Header.Get("Location")).body, "<img", "nothing has ended")
+	var values []string
+	for range 2 {
+		a := b.get("/campaign/signout?left")
+		assert.Equal(t, http.StatusNoContent, a.StatusCode)
+		require.Len(t, a.Cookies(), 1)
+		c := a.Cookies()[0]
+		assert.True(t, c.Secure && c.HttpOnly)
+		assert.Contains(t, c.Name, "__Host-")
+		values = append(values, c.Value)
+	}
+	assert.NotEqual(t, values[0], values[1])
+	assert.Equal(t, http.StatusOK, b.get("/campaign/ann").StatusCode, "still signed in")
 }
 
 func TestGateKeysWithTricks(t *testing.T) {

@@ -267,6 +267,10 @@ func (g *guard) signOut(w http.ResponseWriter, r *http.Request) {
 		g.pages.message(w, r, http.StatusForbidden, msgCrossOrigin)
 		return
 	}
+	if r.Method != http.MethodPost && r.URL.RawQuery == leftQuery {
+		g.left(w)
+		return
+	}
 	// A visitor who leaves at once is signed out all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), signOutTime)
 	defer cancel()
@@ -293,4 +297,19 @@ func (g *guard) signOut(w http.ResponseWriter, r *http.Request) {
 	dropCookie(w, g.cookies.session)
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	g.redirect(w, r, g.site.base+signOutName, http.StatusSeeOther)
+}
+
+// leftQuery asks for the empty picture on pages that are shown after a session has ended.
+const leftQuery = "left"
+
+// left answers for that picture. Browsers keep pages for the back button, and Chromium also keeps
+// those that must not be stored, for three minutes or until a cookie changes that scripts cannot
+// read. A change that comes with the page itself is too early: the page before it is kept only
+// then. So one more cookie changes when the page is there.
+func (g *guard) left(w http.ResponseWriter) {
+	if random, err := g.door.draw(); err == nil {
+		setCookie(w, g.cookies.left, base64.RawURLEncoding.EncodeToString(random[:8]), time.Minute)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }

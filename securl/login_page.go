@@ -170,7 +170,8 @@ const pageTemplate = `<!doctype html>
 <p>{{.Text}}</p>
 {{if .SignOut}}<form method="post" action="{{.Base}}signout"><button type="submit">{{.Words.SignOut}}</button></form>
 {{end}}{{end}}</main>
-</body>
+{{if .Left}}<img src="{{.Left}}" alt="" hidden>
+{{end}}</body>
 </html>
 `
 
@@ -193,9 +194,10 @@ func newPages(login LoginPage, base string) (*pages, error) {
 	hash := sha256.Sum256([]byte(pageStyle))
 	return &pages{
 		login: login, base: base, tmpl: tmpl, formTime: defaultFormTime,
-		// img-src is for the empty icon, which spares a request for one that is closed.
+		// img-src is for the picture after a session, and for the empty icon, which spares a
+		// request for one that is closed.
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
-			"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+			"'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 		matcher: language.NewMatcher([]language.Tag{language.English, language.French}),
 	}, nil
 }
@@ -219,6 +221,7 @@ type pageData struct {
 	Help               string
 	UserName, SignOut  bool
 	Text               string
+	Left               string // address of the picture that makes browsers forget, or ""
 	Form               *formData
 }
 
@@ -244,7 +247,7 @@ func (p *pages) form(w http.ResponseWriter, r *http.Request, status int, f formD
 		f.Note = strings.Replace(f.Note, "%s", t.duration(f.wait), 1)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.wait.Seconds()))))
 	}
-	p.write(w, r, status, pageData{Words: t, Title: p.login.Title, Form: &f})
+	p.write(w, r, status, pageData{Words: t, Title: p.login.Title, Form: &f, Left: p.left(f.note == msgEnded)})
 }
 
 func (p *pages) message(w http.ResponseWriter, r *http.Request, status int, m message) {
@@ -252,7 +255,15 @@ func (p *pages) message(w http.ResponseWriter, r *http.Request, status int, m me
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "60")
 	}
-	p.write(w, r, status, pageData{Words: t, Title: t.messages[m][0], Text: t.messages[m][1], SignOut: m == msgSignOut})
+	p.write(w, r, status, pageData{Words: t, Title: t.messages[m][0], Text: t.messages[m][1], SignOut: m == msgSignOut, Left: p.left(m == msgSignedOut)})
+}
+
+// left is the address of the picture, on pages that follow a session.
+func (p *pages) left(ended bool) string {
+	if !ended {
+		return ""
+	}
+	return p.base + signOutName + "?" + leftQuery
 }
 
 func (p *pages) write(w http.ResponseWriter, r *http.Request, status int, d pageData) {
