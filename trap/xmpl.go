@@ -208,19 +208,19 @@ func (s *XMPL) Path() string { return xmplSite }
 // URL returns the address of the site. The XMPL server is named in its xmpcfg.js.
 func (s *XMPL) URL() string { return "https://" + s.Addr() + xmplSite }
 
-func (s *XMPL) serve(_ context.Context, c *conn, note func(func(*XMPLConnection))) {
+func (s *XMPL) serve(ctx context.Context, c *conn, note func(func(*XMPLConnection))) {
 	began := time.Now()
-	gone := s.connection(c, note)
+	gone := s.connection(ctx, c, note)
 	note(func(r *XMPLConnection) { r.ClosedByClient, r.Lasted = gone, time.Since(began) })
 }
 
-func (s *XMPL) connection(c *conn, note func(func(*XMPLConnection))) (gone bool) {
+func (s *XMPL) connection(ctx context.Context, c *conn, note func(func(*XMPLConnection))) (gone bool) {
 	first, err := c.peek(1)
 	if err != nil {
 		return wentAway(err)
 	}
 	if first[0] != 22 { // not a handshake record
-		return s.requests(c, false, note)
+		return s.requests(ctx, c, false, note)
 	}
 	secure, err := acceptTLS(c, s.config, false, func(change func(*Handshake)) {
 		note(func(r *XMPLConnection) {
@@ -235,7 +235,7 @@ func (s *XMPL) connection(c *conn, note func(func(*XMPLConnection))) (gone bool)
 	if err != nil {
 		return byClient(err)
 	}
-	gone = s.requests(secure, true, note)
+	gone = s.requests(ctx, secure, true, note)
 	_ = secure.Close()
 	return gone
 }
@@ -244,7 +244,7 @@ func (s *XMPL) connection(c *conn, note func(func(*XMPLConnection))) (gone bool)
 const maxXMPLRequest = 256 << 10
 
 // requests serves one request after the other.
-func (s *XMPL) requests(rw io.ReadWriter, encrypted bool, note func(func(*XMPLConnection))) (gone bool) {
+func (s *XMPL) requests(ctx context.Context, rw io.ReadWriter, encrypted bool, note func(func(*XMPLConnection))) (gone bool) {
 	limited := &io.LimitedReader{R: rw}
 	in := bufio.NewReader(limited)
 	for {
@@ -271,7 +271,7 @@ func (s *XMPL) requests(rw io.ReadWriter, encrypted bool, note func(func(*XMPLCo
 		case a.cut:
 			return false
 		case a.drip:
-			return drip(rw)
+			return byClient(drip(ctx, rw))
 		case a.endless:
 			return flood(rw)
 		}
@@ -303,22 +303,6 @@ func flood(w io.Writer) bool {
 		}
 	}
 	return false
-}
-
-// drip answers slowly, until the client goes away or the connection's time is up.
-func drip(w io.Writer) bool {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
-	if _, err := io.WriteString(w, head); err != nil {
-		return wentAway(err)
-	}
-	for {
-		if _, err := io.WriteString(w, " "); err != nil { // the deadline of the connection ends it
-			return wentAway(err)
-		}
-		<-tick.C
-	}
 }
 
 // record notes what a request shows of its sender.
