@@ -16,6 +16,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/disk"
 )
 
 // Installed says what [FileSet.Install] did.
@@ -55,7 +56,7 @@ func (s FileSet) Install(ctx context.Context, chain []*x509.Certificate, key cry
 	return s.install(ctx, osDisk{}, chain, key)
 }
 
-func (s FileSet) install(ctx context.Context, d disk, chain []*x509.Certificate, key crypto.Signer) (Installed, error) {
+func (s FileSet) install(ctx context.Context, d fileSystem, chain []*x509.Certificate, key crypto.Signer) (Installed, error) {
 	files, err := s.compose(chain, key)
 	if err != nil {
 		return Installed{}, err
@@ -160,8 +161,8 @@ func (s FileSet) judgeNew(ctx context.Context, files []newFile) (connsec.Report,
 	return report, stopping.Err(connsec.High)
 }
 
-// disk is what installing needs of the file system, so that tests can make each step fail.
-type disk interface {
+// fileSystem is what installing needs of the file system, so that tests can make each step fail.
+type fileSystem interface {
 	// writeNew makes a new file beside path, with the data synced and the owner of path if
 	// that exists, and returns its name. If it fails there is no such file.
 	writeNew(path string, data []byte, mode fs.FileMode) (string, error)
@@ -173,7 +174,7 @@ type disk interface {
 }
 
 // replaceAll puts the files into place, all or none, and returns where the old ones are kept.
-func replaceAll(d disk, files []newFile, now time.Time) (kept []string, err error) {
+func replaceAll(d fileSystem, files []newFile, now time.Time) (kept []string, err error) {
 	var undo []func() error // in the order of doing
 	defer func() {
 		if err == nil {
@@ -247,7 +248,7 @@ func replaceAll(d disk, files []newFile, now time.Time) (kept []string, err erro
 func keptSuffix(now time.Time) string { return ".old-" + now.UTC().Format("20060102T150405Z") }
 
 // keep gives the file a second name. The first one stays: at no time is there no file.
-func keep(d disk, path string, now time.Time) (string, error) {
+func keep(d fileSystem, path string, now time.Time) (string, error) {
 	name := path + keptSuffix(now)
 	for n := 2; ; n++ {
 		err := d.link(path, name)
@@ -291,6 +292,7 @@ func (osDisk) exists(path string) (bool, error) {
 
 func (osDisk) rename(old, new string) error { return os.Rename(old, new) }
 func (osDisk) remove(path string) error     { return os.Remove(path) }
+func (osDisk) syncDir(dir string) error     { return disk.SyncDir(dir) }
 
 // link falls back to a copy on file systems without hard links.
 func (d osDisk) link(old, new string) error {
@@ -329,7 +331,7 @@ func (d osDisk) writeNew(path string, data []byte, mode fs.FileMode) (string, er
 func (osDisk) fill(f *os.File, data []byte, ownerOf string, mode fs.FileMode) error {
 	_, err := f.Write(data)
 	if err == nil {
-		err = copyOwner(f, ownerOf)
+		err = disk.CopyOwner(f, ownerOf)
 	}
 	if err == nil {
 		err = f.Chmod(mode)

@@ -1,0 +1,59 @@
+//go:build !windows
+
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// CopyOwner gives f the owner and group of the file at path, if there is one: a service that
+// runs under an account of its own could not read a key that belongs to the administrator who
+// renewed it.
+func CopyOwner(f *os.File, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	to, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	if mine, err := f.Stat(); err == nil {
+		if from, ok := mine.Sys().(*syscall.Stat_t); ok && from.Uid == to.Uid && from.Gid == to.Gid {
+			return nil
+		}
+	}
+	return f.Chown(int(to.Uid), int(to.Gid))
+}
+
+// SyncDir makes what was renamed in a directory last.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// TryLock takes the exclusive lock of an open file, and reports false if somebody has it. The
+// system gives it back when the file is closed or its process ends, however that ends.
+func TryLock(f *os.File) (bool, error) {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return true, nil
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return false, nil
+		case !errors.Is(err, syscall.EINTR):
+			return false, err
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package disk
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// CopyOwner does nothing: a new file inherits the access list of its directory, which is
+// where the product's installer grants the service account its rights.
+func CopyOwner(*os.File, string) error { return nil }
+
+// SyncDir does nothing: NTFS journals renames, and directories cannot be flushed.
+func SyncDir(string) error { return nil }
+
+// TryLock takes the exclusive lock of an open file, and reports false if somebody has it. The
+// system gives it back when the file is closed or its process ends, however that ends.
+func TryLock(f *os.File) (bool, error) {
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, windows.ERROR_LOCK_VIOLATION), errors.Is(err, windows.ERROR_IO_PENDING):
+		return false, nil
+	}
+	return false, err
+}
