@@ -24,6 +24,12 @@
 // [Client.Observe] asks a token endpoint and records facts, [Observation.Judge] judges them, and
 // [Client.Probe] does both, and looks who else may read the file that holds the secret.
 //
+// # Rotation
+//
+// [Rotation] replaces a secret step by step, so that clients have one that works at every moment
+// and the old one ends, however often that is interrupted. [RotationObservation.Judge] says what
+// is due, late or wrong.
+//
 // # Traces
 //
 // A probe makes the connections of [tlscheck.HTTPS] and [tlscheck.PlainHTTP], with a GET of the
@@ -31,14 +37,16 @@
 // the port without TLS: for a client named "connsec-probe-" and eight random characters with a
 // random secret, for none, and for that client in the URL. Servers log them as refused clients.
 // The real secret is sent only with TryToken: once, over verified TLS, in the style of the
-// setting. The token is thrown away and ends by itself.
+// setting. The token is thrown away and ends by itself. A turn of a rotation makes at least five
+// token requests with real secrets, the last but one of which is refused.
 //
 // # What is not checked
 //
 // Whether a token opens more than it should is a question to the API, not to its endpoint; so
 // are its limits on tries. Client authentication without a shared secret (private_key_jwt,
 // mutual TLS: RFC 7523, 8705), which is better where a server has it, is not spoken. Of the
-// file's directory no rights are judged. The strength of a secret is an estimate: one that looks
+// file's directory no rights are judged. A clock that is set forward while a secret drains cuts
+// that short by as much, unnoticed. The strength of a secret is an estimate: one that looks
 // random but is published somewhere passes.
 //
 // References: RFC 6749, 6750, 6819, 7591, 9700; MyQ REST API documentation; OWASP Secrets

@@ -13,6 +13,7 @@ func Rules() []*connsec.Rule {
 	for _, r := range slices.Concat(
 		rulesOf(settingChecks),
 		rulesOf(serverChecks),
+		rulesOf(rotationChecks),
 		rulesOf(fileChecks),
 	) {
 		if !slices.Contains(out, r) {
