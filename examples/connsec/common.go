@@ -131,34 +131,43 @@ func (c *call) options() report.Options {
 
 // finish applies the waivers, writes the reports and says what they amount to.
 func (c *call) finish(reports []connsec.Report) error {
-	if c.common.waivers != "" {
-		waivers, err := audit.LoadWaivers(c.common.waivers)
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		used := make(map[connsec.Waiver]bool)
-		for i := range reports {
-			var unused []connsec.Waiver
-			reports[i], unused = reports[i].Waive(waivers, now)
-			idle := make(map[connsec.Waiver]bool)
-			for _, w := range unused {
-				idle[w] = true
-			}
-			for _, w := range waivers {
-				used[w] = used[w] || !idle[w]
-			}
-		}
-		for _, w := range waivers {
-			if !used[w] {
-				c.note("the waiver for %s covers nothing", w.Rule)
-			}
-		}
+	if err := c.waive(reports); err != nil {
+		return err
 	}
 	if err := report.Write(c.out, c.common.format, reports, c.options()); err != nil {
 		return err
 	}
 	return exitCode(reports, c.common.failOn)
+}
+
+// waive applies the waivers of --waivers to the reports.
+func (c *call) waive(reports []connsec.Report) error {
+	if c.common.waivers == "" {
+		return nil
+	}
+	waivers, err := audit.LoadWaivers(c.common.waivers)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	used := make(map[connsec.Waiver]bool)
+	for i := range reports {
+		var unused []connsec.Waiver
+		reports[i], unused = reports[i].Waive(waivers, now)
+		idle := make(map[connsec.Waiver]bool)
+		for _, w := range unused {
+			idle[w] = true
+		}
+		for _, w := range waivers {
+			used[w] = used[w] || !idle[w]
+		}
+	}
+	for _, w := range waivers {
+		if !used[w] {
+			c.note("the waiver for %s covers nothing", w.Rule)
+		}
+	}
+	return nil
 }
 
 // note tells the user something that is no finding.

@@ -96,6 +96,10 @@ func demo(ctx context.Context, c *call, keep string) error {
 	p.clear()
 	if c.common.format == report.Text {
 		compare(c.out, reports[0], reports[1], c.options())
+		fmt.Fprint(c.out, "\nThe secret of a REST client turns once; each step survives a crash.\n\n")
+		if err := demoRotation(ctx, c.out); err != nil {
+			return err
+		}
 		if keep != "" {
 			fmt.Fprintf(c.out, "\nThe files are in %s.\n", keep)
 		}

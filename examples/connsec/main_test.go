@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/connsec/connsec/trap"
@@ -34,7 +36,8 @@ func TestMain(m *testing.M) {
 // REST API that takes every client, with the name of $GOOD, under the CA in rest.pem. $SQL is a SQL Server named
 // sql01.corp.internal under the CA in sql.pem, with a table of passwords. $XMPL and $OPEN are
 // protected sites at https://www.corp.example/spring/, under xmpl.pem and open.pem; the second gives
-// its data away.
+// its data away. $TOKENS is a token endpoint named central.corp.internal under the CA in tokens.pem,
+// whose client reports has $SECRET.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -42,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"status":   status,
 			"envsubst": envsubst,
 			"raw":      raw,
+			"endpoint": endpoint,
 		},
 		Setup: func(env *testscript.Env) error {
 			good, err := trap.Options{Names: []string{"central.corp.internal"}}.HTTPS(trap.HTTPSHonest)
@@ -84,6 +88,17 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("REST", rest.Addr())
 			env.Setenv("CLOSEDPORT", port)
+			tokens := &demoIssuer{secrets: map[string]apisec.Credential{
+				"key-1": {ClientID: "reports", KeyID: "key-1", Secret: apisec.NewSecret()},
+			}}
+			tokensAt, root, err := startEndpoint(tokens)
+			if err != nil {
+				return err
+			}
+			env.Defer(tokensAt.stop)
+			env.Values["tokens"] = tokens
+			env.Setenv("TOKENS", tokensAt.addr)
+			env.Setenv("SECRET", tokens.secrets["key-1"].Secret.Reveal())
 			env.Setenv("GOOD", good.Addr())
 			env.Setenv("BAD", bad.Addr())
 			env.Setenv("SQL", database.Addr())
@@ -91,7 +106,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("OPEN", open.Addr())
 			env.Setenv("CLOSED", closed)
 			for name, pem := range map[string][]byte{
-				"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA(), "xmpl.pem": xmpl.CA(), "open.pem": open.CA(),
+				"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA(),
+				"xmpl.pem": xmpl.CA(), "open.pem": open.CA(), "tokens.pem": root,
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
 					return err
@@ -114,6 +130,50 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if want, _ := strconv.Atoi(args[0]); code != want {
 		ts.Fatalf("exit status %d, want %s", code, args[0])
+	}
+}
+
+type listening struct {
+	addr string
+	stop func()
+}
+
+func startEndpoint(e *demoIssuer) (at listening, root []byte, err error) {
+	ca, err := testca.New(testca.Options{})
+	if err != nil {
+		return at, nil, err
+	}
+	leaf, err := ca.Issue(testca.Leaf{Names: []string{"central.corp.internal"}})
+	if err != nil {
+		return at, nil, err
+	}
+	at.addr, at.stop, err = e.serve(leaf.TLS())
+	return at, ca.PEM(), err
+}
+
+// endpoint does what a person does at the server of tokens: endpoint add CLIENT FILE, endpoint
+// remove CLIENT; or what happens to a server: endpoint status 503.
+func endpoint(ts *testscript.TestScript, _ bool, args []string) {
+	e := ts.Value("tokens").(*demoIssuer)
+	var secret string
+	if args[0] == "add" {
+		secret = strings.TrimSpace(ts.ReadFile(args[2]))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch args[0] {
+	case "add":
+		e.made++
+		key := "made-" + strconv.Itoa(e.made)
+		e.secrets[key] = apisec.Credential{ClientID: args[1], KeyID: key, Secret: connsec.NewSecret(secret)}
+	case "remove":
+		for key, c := range e.secrets {
+			if c.ClientID == args[1] {
+				delete(e.secrets, key)
+			}
+		}
+	case "status":
+		e.status, _ = strconv.Atoi(args[1])
 	}
 }
 
@@ -145,8 +205,8 @@ func run(t *testing.T, args ...string) (int, string, string) {
 
 func TestEveryCommandHasHelpWithin80Columns(t *testing.T) {
 	all := commands()
-	for _, c := range commands() {
-		all = append(all, c.sub...)
+	for i := 0; i < len(all); i++ {
+		all = append(all, all[i].sub...)
 	}
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
