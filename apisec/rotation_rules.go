@@ -264,7 +264,7 @@ func judgeNotRevoked(o RotationObservation) connsec.Verdict {
 
 // RuleCurrentRefused reports that clients stand outside.
 var RuleCurrentRefused = &connsec.Rule{
-	ID: "api-secret-refused", Title: "The server refuses the client secret in use",
+	ID: "api-rotation-current-refused", Title: "The server refuses the client secret in use",
 	Why:      "Clients get no token. In the haste that follows, people put secrets where they do not belong.",
 	Fix:      "While the old one drains, abort: it is put in use again. Otherwise put a secret in use that works, and adopt it.",
 	Severity: connsec.High, Refs: []connsec.Citation{refGuide, rfc("6749", "5.2")}, Since: "0.1.0",
