@@ -73,25 +73,6 @@ type Decision struct {
 	Unmodelled string
 }
 
-// engine is a parsed rule set of one kind of firewall, with that kind's own semantics.
-type engine interface {
-	// decide says what happens to a packet.
-	decide(Packet) Decision
-	// edges lists where an answer may change, so that one packet for each cell between the edges
-	// stands for all: numbers of ports at which a range begins, or the one after it ends;
-	// prefixes of sources and destinations that rules compare with; interfaces that they name.
-	edges() edges
-}
-
-// edges are the borders of the cells within which all packets share their fate.
-type edges struct {
-	ports        []uint16 // the first port of each cell
-	sources      []netip.Prefix
-	destinations []netip.Prefix
-	interfaces   []string
-	profiles     []string // of Windows
-}
-
 // Ruleset is a parsed export. Make one with [Parse].
 type Ruleset struct {
 	// Target is what findings are about: the host or file that the export came from.
@@ -99,8 +80,8 @@ type Ruleset struct {
 	// Kind is the format: "nftables", "iptables", "windows-json", "windows-netsh".
 	Kind string
 
-	engine engine
+	program *program
 }
 
 // Decide says what happens to one packet.
-func (r Ruleset) Decide(p Packet) Decision { return r.engine.decide(p) }
+func (r Ruleset) Decide(p Packet) Decision { return r.program.decide(p) }
