@@ -1,5 +1,7 @@
 package hostfw
 
+import "net/netip"
+
 // A rule set of every kind is brought into one form, a program: base chains that a packet passes
 // one after the other, whose rules match boxes of packets and give verdicts. One evaluator then
 // serves all kinds (evaluate.go), and the semantics of a kind are those of its compiler.
@@ -55,7 +57,7 @@ const (
 	verdictReturn   // to the caller; in a base chain, the policy
 	verdictRewrite  // destination NAT to rule.to: on to the next stage
 	verdictUntrack  // connection tracking never sees it: on to the next rule
-	verdictMaybeAny // not modelled: may accept, drop, or go on
+	verdictMaybeAny // not modelled, and by says what: may accept, drop, or go on
 )
 
 // rule is a match with a verdict.
@@ -95,10 +97,16 @@ const (
 
 // rewrite is a destination NAT. Zero fields keep what is there.
 type rewrite struct {
-	address string // "" keeps it; else an address, in the export's words
-	local   bool   // to an address of this host, whichever (redirect)
-	port    uint16 // 0 keeps it
+	// local: to an address of this host, whichever (redirect).
+	local bool
+	// address may be this host's or another's; nobody can tell from an export.
+	address netip.Addr
+	port    uint16
 }
+
+// fits reports whether a rule can do what it does to a packet of a version: a destination NAT
+// stays within one.
+func (r *rule) fits(v4 bool) bool { return !r.to.address.IsValid() || r.to.address.Is4() == v4 }
 
 // never reports whether a match cannot be fulfilled.
 func (m *match) never() bool {
