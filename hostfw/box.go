@@ -241,12 +241,14 @@ type cut struct {
 	interfaces    names
 	profiles      names
 	tracking      uint8
+	translated    condition
 	unmodelled    string
 }
 
 // meets reports whether some packet of a box matches or may match.
 func (c *cut) meets(b *box) bool {
-	if c.protocols&b.protocols == 0 || c.tracking&b.route.tracking == 0 {
+	if c.protocols&b.protocols == 0 || c.tracking&b.route.tracking == 0 ||
+		c.translated == must && !b.route.rewritten || c.translated == mustNot && b.route.rewritten {
 		return false
 	}
 	if c.ports != nil {

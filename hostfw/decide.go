@@ -26,14 +26,14 @@ func (p *program) notCovered(v4 bool) string {
 // pass takes a packet through the base chains from the given one on. Before says who accepted it
 // so far.
 func (p *program) pass(packet Packet, r route, from int, before fate) fate {
-	for from < len(p.stages) && !r.passes(p.stages[from]) {
+	for from < len(p.stages) && !r.passes(p.stages[from], packet.Source.Is4()) {
 		from++
 	}
 	if from == len(p.stages) {
 		return r.accepted(before)
 	}
 	s := p.stages[from]
-	end, r := walk(s.chain, packet, r, true, 0)
+	end, r := walk(s.chain, packet, r.seen(s), true, 0)
 	ended, on := s.behind(end)
 	if on.accept != "" {
 		ended.add(p.pass(packet, r, from+1, on.named(before)))
@@ -96,6 +96,7 @@ func (m *match) matches(p Packet, r route) (yes bool, doubt string) {
 	}
 	if m.protocols != nil && !slices.Contains(m.protocols, p.Protocol) ||
 		!m.sources.has(p.Source) || !m.sourcePorts.has(p.SourcePort) || !m.ports.has(port) || !m.interfaces.has(p.Interface) ||
+		m.nothing || m.translated == must && !r.rewritten || m.translated == mustNot && r.rewritten ||
 		m.profiles != nil && !slices.Contains(m.profiles, p.Profile) {
 		return false, ""
 	}
@@ -111,7 +112,7 @@ func (m *match) matches(p Packet, r route) (yes bool, doubt string) {
 	}
 	if m.tracking != nil {
 		in, out := false, false
-		for _, t := range []tracking{trackNew, trackUntracked} {
+		for t := range trackings {
 			if r.tracking&(1<<t) != 0 {
 				listed := slices.Contains(m.tracking, t)
 				in, out = in || listed, out || !listed

@@ -43,14 +43,23 @@ type compiledRule struct {
 	target *compiled
 }
 
-// cells divides all packets of one version into boxes with their fates. Packets of the loopback
-// interface are left out, since none comes from outside.
+var (
+	// notOutside are addresses that no packet from outside comes from (RFC 1122 §3.2.1.3, RFC
+	// 4291 §2.5.3).
+	notOutside = addressesOf(netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	// notUnicast are those that are no address of one host that others can reach.
+	notUnicast = addressesOf(netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+		netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("ff00::/8"))
+)
+
+// cells divides all packets of one version into boxes with their fates: from outside, that is
+// not through the loopback interface, and to one host.
 func (p *program) cells(v4 bool) ([]cell, *evaluation) {
 	e := &evaluation{program: p, v4: v4, chains: map[*chain]*compiled{}}
 	e.tellApart()
 	all := box{
 		protocols: 1<<TCP | 1<<UDP, ports: portSpans(portSet{{0, 65535}}), origin: portSpans(portSet{{0, 65535}}),
-		src: everything(v4), dst: everything(v4), route: newRoute(),
+		src: subtract(everything(v4), addrSpans(notOutside, v4)), dst: subtract(everything(v4), addrSpans(notUnicast, v4)), route: newRoute(),
 		interfaces: newNames(len(e.interfaces), func(i int) bool { return e.interfaces[i] != "lo" }),
 		profiles:   newNames(len(e.profiles), func(int) bool { return true }),
 	}
@@ -119,8 +128,8 @@ func (e *evaluation) compile(c *chain) *compiled {
 func (e *evaluation) cut(m *match) cut {
 	k := cut{
 		protocols: 1<<TCP | 1<<UDP, ports: portSpans(m.ports), origin: portSpans(m.sourcePorts),
-		src: addrSpans(m.sources, e.v4), dst: addrSpans(m.destinations, e.v4), tracking: 1<<trackNew | 1<<trackUntracked,
-		unmodelled: m.unmodelled,
+		src: addrSpans(m.sources, e.v4), dst: addrSpans(m.destinations, e.v4), tracking: 1<<trackings - 1,
+		translated: m.translated, unmodelled: m.unmodelled,
 	}
 	if m.protocols != nil {
 		k.protocols = 0
@@ -146,13 +155,14 @@ func (e *evaluation) cut(m *match) cut {
 // pass takes a box through the base chains from the given one on, as program.pass does a packet.
 func (e *evaluation) pass(b box, from int, before fate) []cell {
 	stages := e.program.stages
-	for from < len(stages) && !b.route.passes(stages[from]) {
+	for from < len(stages) && !b.route.passes(stages[from], e.v4) {
 		from++
 	}
 	if from == len(stages) {
 		return []cell{{b.settled(), b.route.accepted(before)}}
 	}
 	s := stages[from]
+	b.route = b.route.seen(s)
 	var out []cell
 	for _, end := range e.walk(e.compile(s.chain), b, true, 0) {
 		ended, on := s.behind(end.fate)
@@ -217,7 +227,7 @@ func refine(a, b []cell) []cell {
 	for _, x := range a {
 		for _, y := range b {
 			k := cut{protocols: y.box.protocols, ports: y.box.ports, origin: y.box.origin, src: y.box.src, dst: y.box.dst,
-				interfaces: y.box.interfaces, profiles: y.box.profiles, tracking: 1<<trackNew | 1<<trackUntracked}
+				interfaces: y.box.interfaces, profiles: y.box.profiles, tracking: 1<<trackings - 1}
 			if !k.meets(&x.box) {
 				continue
 			}

@@ -70,7 +70,10 @@ func drawMatch(t *rapid.T) match {
 		m.profiles = []string{rapid.SampledFrom([]string{"Public", "Domain"}).Draw(t, "profile")}
 	}
 	if few("tracking?") {
-		m.tracking = []tracking{rapid.SampledFrom([]tracking{trackNew, trackUntracked}).Draw(t, "tracking")}
+		m.tracking = []tracking{rapid.SampledFrom([]tracking{trackNew, trackUntracked, trackNone}).Draw(t, "tracking")}
+	}
+	if few("translated?") {
+		m.translated = rapid.SampledFrom([]condition{must, mustNot}).Draw(t, "translated")
 	}
 	if few("unmodelled?") {
 		m.unmodelled = "meta mark 1"
@@ -113,6 +116,7 @@ func drawProgram(t *rapid.T) *program {
 			chain:  chains[min(i, len(chains)-1)],
 			policy: rapid.SampledFrom([]verdict{verdictAccept, verdictDrop}).Draw(t, "policy"),
 			by:     fmt.Sprint("policy ", i), nat: rapid.IntRange(0, 3).Draw(t, "nat") == 0,
+			priority: rapid.SampledFrom([]int{-300, 0}).Draw(t, "priority"), only4: rapid.IntRange(0, 5).Draw(t, "only4") == 0,
 		})
 	}
 	return p
@@ -199,6 +203,10 @@ func TestCellsAgreeWithPackets(t *testing.T) {
 		cells, e := p.cells(v4)
 		for range 30 {
 			packet := drawPacket(t, v4)
+			if !contains(subtract(everything(v4), addrSpans(notOutside, v4)), []span{{number(packet.Source), number(packet.Source)}}) ||
+				!contains(subtract(everything(v4), addrSpans(notUnicast, v4)), []span{{number(packet.Destination), number(packet.Destination)}}) {
+				continue
+			}
 			if len(e.profiles) == 1 {
 				packet.Profile = e.profiles[0]
 			}

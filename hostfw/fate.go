@@ -26,7 +26,15 @@ type route struct {
 	by        string // the rule that did it
 }
 
-func newRoute() route { return route{tracking: 1 << trackNew} }
+func newRoute() route { return route{tracking: 1 << trackNone} }
+
+// seen is the route at a base chain: past a certain point, connection tracking knows the packet.
+func (r route) seen(s stage) route {
+	if (s.hook != hookPrerouting || s.priority > trackingPriority) && r.tracking&(1<<trackNone) != 0 {
+		r.tracking = r.tracking&^(1<<trackNone) | 1<<trackNew
+	}
+	return r
+}
 
 // untracked is the route after "notrack", which is certain to have happened or not.
 func (r route) untracked(certain bool) route {
@@ -52,9 +60,11 @@ func (r route) ways(n rewriting, port uint16) []route {
 	return []route{r, away}
 }
 
-// passes reports whether a packet on this route passes a base chain.
-func (r route) passes(s stage) bool {
-	return (s.hook == hookPrerouting || s.hook == r.way) && !(s.nat && r.rewritten)
+// passes reports whether a packet on this route passes a base chain. Nobody translates what is
+// not tracked.
+func (r route) passes(s stage, v4 bool) bool {
+	return (s.hook == hookPrerouting || s.hook == r.way) && !(s.nat && (r.rewritten || r.tracking == 1<<trackUntracked)) &&
+		!(s.only4 && !v4 || s.only6 && v4)
 }
 
 // fate is what may happen to a packet, each with the rule behind it. More than one possibility

@@ -27,8 +27,12 @@ const (
 
 // stage is a base chain.
 type stage struct {
-	hook  hook
-	chain *chain
+	hook hook
+	// priority orders the base chains of one hook, the lowest first.
+	priority int
+	// only4 and only6 are for chains that one IP version never sees.
+	only4, only6 bool
+	chain        *chain
 	// policy is the verdict at the end of the chain: verdictAccept or verdictDrop.
 	policy verdict
 	// by names the policy: "policy of inet filter input", "default of profile Public". A program
@@ -82,6 +86,10 @@ type match struct {
 	profiles     []string // of Windows
 	// tracking is what connection tracking says of the packet; nil: anything.
 	tracking []tracking
+	// translated asks whether the destination has been rewritten.
+	translated condition
+	// nothing is set where no packet of ours can match, such as an ICMP type.
+	nothing bool
 	// unmodelled is an expression, as it stands in the export, that may hold or not. With one,
 	// the rule may match where all the rest does. Two are joined with "; ".
 	unmodelled string
@@ -91,8 +99,22 @@ type match struct {
 type tracking uint8
 
 const (
-	trackNew tracking = iota
-	trackUntracked
+	trackNew       tracking = iota
+	trackUntracked          // told to look away
+	trackNone               // has not seen it yet: before priority -200 of hookPrerouting
+	trackings               // how many there are
+)
+
+// trackingPriority is where connection tracking stands at hookPrerouting (NF_IP_PRI_CONNTRACK).
+const trackingPriority = -200
+
+// condition is a question that a rule may ask.
+type condition uint8
+
+const (
+	whichever condition = iota
+	must
+	mustNot
 )
 
 // rewrite is a destination NAT. Zero fields keep what is there.
@@ -110,7 +132,7 @@ func (r *rule) fits(v4 bool) bool { return !r.to.address.IsValid() || r.to.addre
 
 // never reports whether a match cannot be fulfilled.
 func (m *match) never() bool {
-	return m.protocols != nil && len(m.protocols) == 0 || m.sources != nil && len(m.sources) == 0 ||
+	return m.nothing || m.protocols != nil && len(m.protocols) == 0 || m.sources != nil && len(m.sources) == 0 ||
 		m.sourcePorts != nil && len(m.sourcePorts) == 0 || m.destinations != nil && len(m.destinations) == 0 ||
 		m.ports != nil && len(m.ports) == 0 || m.profiles != nil && len(m.profiles) == 0 || m.tracking != nil && len(m.tracking) == 0
 }
