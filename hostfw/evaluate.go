@@ -80,8 +80,8 @@ func (e *evaluation) tellApart() {
 		}
 		seen[c] = true
 		for i := range c.rules {
-			if m := &c.rules[i].match; m.interfaces != nil {
-				for _, n := range m.interfaces.names {
+			for set := c.rules[i].match.interfaces; set != nil; set = set.also {
+				for _, n := range set.names {
 					interfaces[n] = true // "eth*" stands for one that no rule names in full
 				}
 			}

@@ -51,6 +51,13 @@ func drawAddresses(t *rapid.T, label string) addrSet {
 	return set
 }
 
+func drawNames(t *rapid.T) *nameSet {
+	if rapid.Bool().Draw(t, "interfaces any") {
+		return nil
+	}
+	return &nameSet{names: []string{rapid.SampledFrom([]string{"eth0", "eth*", "e*", "lo"}).Draw(t, "interface")}, not: rapid.Bool().Draw(t, "not")}
+}
+
 func drawMatch(t *rapid.T) match {
 	m := match{sources: drawAddresses(t, "source"), ports: drawPorts(t, "port")}
 	few := func(label string) bool { return rapid.IntRange(0, 4).Draw(t, label) == 0 }
@@ -64,7 +71,7 @@ func drawMatch(t *rapid.T) match {
 		m.destinations = drawAddresses(t, "destination")
 	}
 	if few("interface?") {
-		m.interfaces = &nameSet{[]string{rapid.SampledFrom([]string{"eth0", "eth*", "e*", "lo"}).Draw(t, "interface")}, rapid.Bool().Draw(t, "not")}
+		m.interfaces = drawNames(t).and(drawNames(t))
 	}
 	if few("profile?") {
 		m.profiles = []string{rapid.SampledFrom([]string{"Public", "Domain"}).Draw(t, "profile")}

@@ -1,6 +1,9 @@
 package hostfw
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // A rule set of every kind is brought into one form, a program: base chains that a packet passes
 // one after the other, whose rules match boxes of packets and give verdicts. One evaluator then
@@ -135,4 +138,118 @@ func (m *match) never() bool {
 	return m.nothing || m.protocols != nil && len(m.protocols) == 0 || m.sources != nil && len(m.sources) == 0 ||
 		m.sourcePorts != nil && len(m.sourcePorts) == 0 || m.destinations != nil && len(m.destinations) == 0 ||
 		m.ports != nil && len(m.ports) == 0 || m.profiles != nil && len(m.profiles) == 0 || m.tracking != nil && len(m.tracking) == 0
+}
+
+// and is what two matches ask together.
+func (m match) and(o match) match {
+	if o.protocols != nil {
+		if m.protocols == nil {
+			m.protocols = o.protocols
+		} else {
+			m.protocols = common(m.protocols, o.protocols)
+		}
+	}
+	if o.tracking != nil {
+		if m.tracking == nil {
+			m.tracking = o.tracking
+		} else {
+			m.tracking = common(m.tracking, o.tracking)
+		}
+	}
+	if o.profiles != nil {
+		if m.profiles == nil {
+			m.profiles = o.profiles
+		} else {
+			m.profiles = common(m.profiles, o.profiles)
+		}
+	}
+	m.sources, m.destinations = m.sources.and(o.sources), m.destinations.and(o.destinations)
+	m.ports, m.sourcePorts = m.ports.and(o.ports), m.sourcePorts.and(o.sourcePorts)
+	m.interfaces = m.interfaces.and(o.interfaces)
+	if o.translated != whichever {
+		m.nothing = m.nothing || m.translated != whichever && m.translated != o.translated
+		m.translated = o.translated
+	}
+	m.nothing = m.nothing || o.nothing
+	if o.unmodelled != "" {
+		m.unmodelled = also(m.unmodelled, o.unmodelled)
+	}
+	return m
+}
+
+// common is what is in both lists, never nil.
+func common[T comparable](a, b []T) []T {
+	out := []T{}
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func also(have, expression string) string {
+	if have == "" || have == expression {
+		return expression
+	}
+	return have + "; " + expression
+}
+
+// minus is what alternatives hold without what a match holds. It fails, with nil, for matches
+// that have no complement here.
+func minus(from []match, m match) []match {
+	if m.unmodelled != "" || m.translated != whichever || m.nothing || m.profiles != nil || m.interfaces != nil && m.interfaces.also != nil {
+		return nil
+	}
+	out := []match{}
+	for _, a := range from {
+		rest := func(part match) {
+			if part = a.and(part); !part.never() {
+				out = append(out, part)
+			}
+		}
+		if m.protocols != nil {
+			others := []Protocol{}
+			for _, p := range []Protocol{TCP, UDP} {
+				if !slices.Contains(m.protocols, p) {
+					others = append(others, p)
+				}
+			}
+			rest(match{protocols: others})
+			a = a.and(match{protocols: m.protocols})
+		}
+		if m.ports != nil {
+			rest(match{ports: m.ports.complement()})
+			a = a.and(match{ports: m.ports})
+		}
+		if m.sourcePorts != nil {
+			rest(match{sourcePorts: m.sourcePorts.complement()})
+			a = a.and(match{sourcePorts: m.sourcePorts})
+		}
+		if m.sources != nil {
+			rest(match{sources: m.sources.complement()})
+			a = a.and(match{sources: m.sources})
+		}
+		if m.destinations != nil {
+			rest(match{destinations: m.destinations.complement()})
+			a = a.and(match{destinations: m.destinations})
+		}
+		if m.interfaces != nil {
+			others := *m.interfaces
+			others.not = !others.not
+			rest(match{interfaces: &others})
+			a = a.and(match{interfaces: m.interfaces})
+		}
+		if m.tracking != nil {
+			others := []tracking{}
+			for t := range trackings {
+				if !slices.Contains(m.tracking, t) {
+					others = append(others, t)
+				}
+			}
+			rest(match{tracking: others})
+			a = a.and(match{tracking: m.tracking})
+		}
+	}
+	return out
 }

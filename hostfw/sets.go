@@ -156,18 +156,80 @@ func (s addrSet) complement() addrSet {
 // all addresses of each version.
 var wholes = [2]addrRange{rangeOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), rangeOf(netip.PrefixFrom(netip.IPv6Unspecified(), 0))}
 
+// and is what both sets hold.
+func (s portSet) and(o portSet) portSet {
+	switch {
+	case s == nil:
+		return o
+	case o == nil:
+		return s
+	}
+	out := portSet{}
+	for _, a := range s {
+		for _, b := range o {
+			if first, last := max(a.First, b.First), min(a.Last, b.Last); first <= last {
+				out = append(out, PortRange{first, last})
+			}
+		}
+	}
+	return out
+}
+
+// and is what both sets hold.
+func (s addrSet) and(o addrSet) addrSet {
+	switch {
+	case s == nil:
+		return o
+	case o == nil:
+		return s
+	}
+	out := addrSet{}
+	for i, j := 0, 0; i < len(s) && j < len(o); {
+		first, last := s[i].First, s[i].Last
+		if first.Less(o[j].First) {
+			first = o[j].First
+		}
+		if o[j].Last.Less(last) {
+			last = o[j].Last
+			j++
+		} else {
+			i++
+		}
+		if !last.Less(first) {
+			out = append(out, addrRange{first, last})
+		}
+	}
+	return out
+}
+
 // nameSet is names of interfaces, some with a trailing "*" for every name that begins so.
 type nameSet struct {
 	names []string
-	not   bool // every other name
+	not   bool     // every other name
+	also  *nameSet // which has to hold, too
 }
 
 func (s *nameSet) has(name string) bool {
-	if s == nil {
-		return true
+	for ; s != nil; s = s.also {
+		if slices.ContainsFunc(s.names, func(n string) bool {
+			prefix, wild := strings.CutSuffix(n, "*")
+			return n == name || wild && strings.HasPrefix(name, prefix)
+		}) == s.not {
+			return false
+		}
 	}
-	return slices.ContainsFunc(s.names, func(n string) bool {
-		prefix, wild := strings.CutSuffix(n, "*")
-		return n == name || wild && strings.HasPrefix(name, prefix)
-	}) != s.not
+	return true
+}
+
+// and is what both sets hold.
+func (s *nameSet) and(o *nameSet) *nameSet {
+	switch {
+	case s == nil:
+		return o
+	case o == nil:
+		return s
+	}
+	both := *s
+	both.also = s.also.and(o)
+	return &both
 }
