@@ -2,7 +2,6 @@ package hostfw
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +28,8 @@ type nftables struct {
 	sets   map[string]object // by family, table and name, with a space between
 	chains map[string]*nftChain
 	order  []*nftChain // base chains as they are listed
+	// compat are the tables with expressions that only iptables can show.
+	compat map[string]bool
 	// changing are the sets that rules add to: what they hold depends on the traffic.
 	changing map[string]bool
 }
@@ -47,7 +48,7 @@ func parseNFT(data []byte) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &nftables{sets: map[string]object{}, chains: map[string]*nftChain{}, changing: map[string]bool{}}
+	n := &nftables{sets: map[string]object{}, chains: map[string]*nftChain{}, changing: map[string]bool{}, compat: map[string]bool{}}
 	dormant := map[string]bool{}
 	for _, o := range list {
 		switch {
@@ -128,7 +129,7 @@ func (n *nftables) chain(c object) *nftChain {
 	key := name(c)
 	d := n.chains[key]
 	if d == nil {
-		d = &nftChain{chain: &chain{name: key}, family: text(c["family"]), table: text(c["table"])}
+		d = &nftChain{chain: &chain{name: setting.OneLine(key)}, family: text(c["family"]), table: text(c["table"])}
 		n.chains[key] = d
 	}
 	return d
@@ -152,13 +153,10 @@ func (n *nftables) noteChanges(r object, statement any) {
 // program orders the base chains on a packet's way.
 func (n *nftables) program() *program {
 	p := &program{}
-	slices.SortStableFunc(n.order, func(a, b *nftChain) int {
-		return cmp.Or(cmp.Compare(nftHooks[text(a.base["hook"])], nftHooks[text(b.base["hook"])]), cmp.Compare(integer(a.base["prio"]), integer(b.base["prio"])))
-	})
 	for _, c := range n.order {
 		s := stage{
 			priority: integer(c.base["prio"]), only4: c.family == "ip", only6: c.family == "ip6",
-			chain: c.chain, policy: verdictAccept, by: "policy of " + c.name, nat: text(c.base["type"]) == "nat",
+			chain: c.chain, policy: verdictAccept, by: "policy of " + c.name, nat: text(c.base["type"]) == "nat", compat: n.compat[c.family+" "+c.table],
 		}
 		if text(c.base["policy"]) == "drop" {
 			s.policy = verdictDrop
@@ -190,20 +188,8 @@ func (n *nftables) program() *program {
 		}
 		p.stages = append(p.stages, s)
 	}
+	orderStages(p.stages)
 	return p
-}
-
-var nftHooks = map[string]int{"ingress": 0, "prerouting": 1, "input": 2, "forward": 3}
-
-// guarded is a base chain that only some packets pass.
-func (s stage) guarded(m match) stage {
-	inner := s.chain
-	s.chain = &chain{name: inner.name, rules: []rule{{match: m, verdict: verdictJump, target: inner, by: inner.name}}}
-	if s.policy == verdictDrop {
-		s.chain.rules = append(s.chain.rules, rule{match: m, verdict: verdictDrop, by: s.by})
-		s.policy = verdictAccept
-	}
-	return s
 }
 
 // nftRule is a rule that is being compiled, statement by statement.
@@ -306,7 +292,7 @@ func (k *nftRule) statement(s any) bool {
 		}
 		return true
 	case "xt":
-		return k.compat(s, child(o, kind))
+		return k.xtables(child(o, kind))
 	default: // queue, tproxy, synproxy, dup, fwd, and what a later nft has
 		k.perhaps(show(s))
 		return true
@@ -357,8 +343,9 @@ func (k *nftRule) limited(kind string, body any) bool {
 	return true
 }
 
-// compat compiles the expressions that iptables-nft leaves and nft cannot show.
-func (k *nftRule) compat(s any, o object) bool {
+// xtables compiles the expressions that iptables-nft leaves and nft cannot show.
+func (k *nftRule) xtables(o object) bool {
+	k.nftables.compat[k.family+" "+k.table] = true
 	what := strings.TrimSpace("xt " + text(o["type"]) + " " + text(o["name"]))
 	switch what {
 	case "xt match comment", "xt target LOG", "xt target NFLOG", "xt target TCPMSS", "xt target CT":

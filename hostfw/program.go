@@ -1,6 +1,7 @@
 package hostfw
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -41,6 +42,8 @@ type stage struct {
 	// by names the policy: "policy of inet filter input", "default of profile Public". A program
 	// whose default depends on the profile ends its chain with one rule for each.
 	by string
+	// compat marks a base chain that iptables-nft made and nft cannot show in full.
+	compat bool
 	// nat chains are passed until one of them has rewritten the destination.
 	nat bool
 }
@@ -252,4 +255,24 @@ func minus(from []match, m match) []match {
 		}
 	}
 	return out
+}
+
+// orderStages puts base chains in the order that a packet passes them. Chains of one priority
+// stay in that of the export.
+func orderStages(stages []stage) {
+	place := [...]int{hookPrerouting: 0, hookInput: 1, hookForward: 2}
+	slices.SortStableFunc(stages, func(a, b stage) int {
+		return cmp.Or(cmp.Compare(place[a.hook], place[b.hook]), cmp.Compare(a.priority, b.priority))
+	})
+}
+
+// guarded is a base chain that only some packets pass.
+func (s stage) guarded(m match) stage {
+	inner := s.chain
+	s.chain = &chain{name: inner.name, rules: []rule{{match: m, verdict: verdictJump, target: inner, by: inner.name}}}
+	if s.policy == verdictDrop {
+		s.chain.rules = append(s.chain.rules, rule{match: m, verdict: verdictDrop, by: s.by})
+		s.policy = verdictAccept
+	}
+	return s
 }
