@@ -113,11 +113,21 @@ func windowsProgram(profiles [3]windowsProfile, rules []*windowsRule) *program {
 			out = append(out, c.rules(r, verdictDrop, nil)...)
 		}
 	}
+	// What is certain comes first, so that it is what a decision names.
+	var uncertain []rule
 	for _, r := range rules {
-		if !r.block && !r.bypass {
-			out = append(out, c.allow(r, bound)...)
+		if r.block || r.bypass {
+			continue
+		}
+		for _, compiled := range c.allow(r, bound) {
+			if compiled.match.unmodelled == "" {
+				out = append(out, compiled)
+			} else {
+				uncertain = append(uncertain, compiled)
+			}
 		}
 	}
+	out = append(out, uncertain...)
 	for i, p := range profiles {
 		out = append(out, p.byDefault(profileNames[i]))
 	}
@@ -183,7 +193,7 @@ func (c *windowsCompiler) allow(r *windowsRule, blocks []*windowsRule) []rule {
 		}
 		back := c.rules(block, verdictReturn, nil)
 		for i := range back {
-			back[i].match.unmodelled = join(back[i].match.unmodelled, why)
+			back[i].match.unmodelled = together(back[i].match.unmodelled, why)
 		}
 		exceptions = append(exceptions, back...)
 	}
@@ -214,7 +224,7 @@ func (c *windowsCompiler) rules(r *windowsRule, v verdict, target *chain) []rule
 			return
 		}
 		box := *m
-		box.profiles, box.unmodelled = profiles, join(m.unmodelled, doubt)
+		box.profiles, box.unmodelled = profiles, together(m.unmodelled, doubt)
 		if box.unmodelled != "" {
 			box.unmodelled = ruleBy(r) + ": " + box.unmodelled
 		}
@@ -332,7 +342,8 @@ func ruleBy(r *windowsRule) string {
 // quoted shows foreign text: on one line, in quotes.
 func quoted(s string) string { return `"` + setting.OneLine(s) + `"` }
 
-func join(a, b string) string {
+// together is two unmodelled expressions, either of which may be empty.
+func together(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
 	}

@@ -146,7 +146,7 @@ type psExport struct {
 // parseWindowsJSON compiles an export of the NetSecurity cmdlets: the object that WindowsExport
 // writes, or a list of rules with the properties of their filters among their own.
 func parseWindowsJSON(data []byte) (*program, error) {
-	text, err := windowsText(data, func(string) bool { return true })
+	text, err := windowsText(data)
 	if err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ const mostNetshLine = 1 << 20
 // what "netsh advfirewall show allprofiles" prints before or after it. Without the second,
 // whether the firewall is on and what it does by default is not known, and with it every answer.
 func parseNetsh(data []byte) (*program, error) {
-	text, err := windowsText(data, func(s string) bool { return languageOf(s) != nil })
+	text, err := windowsText(data)
 	if err != nil {
 		return nil, err
 	}
@@ -394,9 +394,12 @@ func (r *netshRule) compile(l *netshLanguage) (*windowsRule, error) {
 		out.secured = "authorised peers"
 	}
 	if source, ok := r.fields[fieldSource]; ok {
-		out.store = storeOther
-		if l.word(source) == "local" {
+		source = strings.ToLower(source)
+		switch {
+		case l.word(source) == "local":
 			out.store = storeLocal
+		case strings.Contains(source, "policy"), strings.Contains(source, "richtlinie"), strings.Contains(source, "stratégie"):
+			out.store = storeOther
 		}
 	}
 	if r.twice {

@@ -86,18 +86,18 @@ func listed(items []string) string { return setting.OneLine(strings.Join(items, 
 type windowsAddresses struct {
 	certain, possible addrSet
 	text              string
-	unsure            bool   // they differ
+	unsure            bool // they differ
 }
 
 // nearby4 and nearby6 are the ranges that a local subnet is in as a rule. Whether a host there
 // is on a subnet of this one, an export does not say. Others are taken for strangers: what goes
 // unseen is the neighbours of a host with a public address.
 var (
-	nearby4 = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
-	nearby6 = prefixes("fc00::/7", "fe80::/10")
+	nearby4 = nearbyRanges("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+	nearby6 = nearbyRanges("fc00::/7", "fe80::/10")
 )
 
-func prefixes(texts ...string) []addrRange {
+func nearbyRanges(texts ...string) []addrRange {
 	out := make([]addrRange, len(texts))
 	for i, s := range texts {
 		out[i] = rangeOf(netip.MustParsePrefix(s))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -19,9 +20,9 @@ const (
 
 // windowsText brings an export into UTF-8, whatever way it took into a file: PowerShell's ">"
 // writes UTF-16 (5.1) or UTF-8 (7), Set-Content the ANSI code page, and cmd's ">" what netsh
-// writes, the OEM code page. The last two have no mark; accept says whether a text can be read.
-// Of the candidates that cannot, the first is returned.
-func windowsText(data []byte, accept func(string) bool) (string, error) {
+// writes, the OEM code page. The last two carry no mark, and are told apart by the letters of
+// French and German that they would make.
+func windowsText(data []byte) (string, error) {
 	if len(data) > mostExport {
 		return "", fmt.Errorf("hostfw: the export has more than %d MiB", mostExport>>20)
 	}
@@ -37,20 +38,28 @@ func windowsText(data []byte, accept func(string) bool) (string, error) {
 	if utf8.Valid(data) {
 		return string(data), nil
 	}
-	var first string
+	best, most := "", -1
 	for _, page := range []*charmap.Charmap{charmap.CodePage850, charmap.Windows1252} {
 		text, err := page.NewDecoder().Bytes(data)
 		if err != nil {
 			continue
 		}
-		if accept(string(text)) {
-			return string(text), nil
-		}
-		if first == "" {
-			first = string(text)
+		if n := letters(text); n > most {
+			best, most = string(text), n
 		}
 	}
-	return first, nil
+	return best, nil
+}
+
+// letters counts the letters beyond ASCII that French and German have.
+func letters(text []byte) int {
+	n := 0
+	for _, r := range string(text) {
+		if r >= utf8.RuneSelf && strings.ContainsRune("äöüßÄÖÜàâçèéêëîïôùûÀÂÇÈÉÊ\u00a0’", r) {
+			n++
+		}
+	}
+	return n
 }
 
 // utf16Text decodes UTF-16 whose low byte is at the given place of each pair.
