@@ -580,7 +580,7 @@ func ipAddresses(value string, v6 bool) (addrSet, bool) {
 			if err != nil || m.Is6() != v6 {
 				return nil, false
 			}
-			bits, ok = maskBits(m)
+			bits, ok = maskLength(m)
 		}
 	}
 	p := netip.PrefixFrom(a, bits)

@@ -242,7 +242,7 @@ func masked(m match, body any, op string, values []any) (match, bool) {
 		if err != nil || maskErr != nil || address.BitLen() != mask.BitLen() {
 			return m, false
 		}
-		bits, ok := maskBits(mask)
+		bits, ok := maskLength(mask)
 		if !ok {
 			return m, false
 		}
@@ -254,8 +254,8 @@ func masked(m match, body any, op string, values []any) (match, bool) {
 	return m, false
 }
 
-// maskBits is the length of a mask that is a prefix.
-func maskBits(mask netip.Addr) (int, bool) {
+// maskLength is the length of a mask that is a prefix.
+func maskLength(mask netip.Addr) (int, bool) {
 	bits := 0
 	for _, b := range mask.AsSlice() {
 		for i := 7; i >= 0; i-- {

@@ -19,9 +19,6 @@ const (
 	KindNetsh    = "windows-netsh"
 )
 
-// mostExport bounds an export. Ten thousand rules of nftables are some 4 MB.
-const mostExport = 64 << 20
-
 // Parse reads a rule set, and finds out by itself which of these it is:
 //
 //   - nftables: nft -j list ruleset
@@ -55,6 +52,16 @@ func parseAny(name string, data []byte) (kind string, p *program, err error) {
 		v6 := strings.Contains(strings.ToLower(filepath.Base(name)), "v6") || strings.Contains(filepath.Base(name), "ip6tables")
 		p, err = parseIPTables(start, v6 && !generatedBy(start))
 		return KindIPTables, p, err
+	}
+	switch text, err := windowsText(data); {
+	case err != nil:
+		return "", nil, err
+	case strings.HasPrefix(strings.TrimSpace(text), "{"), strings.HasPrefix(strings.TrimSpace(text), "["):
+		p, err = parseWindowsJSON(data)
+		return KindWindows, p, err
+	case languageOf(text) != nil:
+		p, err = parseNetsh(data)
+		return KindNetsh, p, err
 	}
 	return "", nil, errors.New("this is no rule set of a known kind; known are nft -j list ruleset, iptables-save, and the two exports of Windows")
 }

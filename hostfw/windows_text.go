@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// mostExport bounds an export.
+	// mostExport bounds an export. Ten thousand rules of nftables are some 4 MB.
 	mostExport = 64 << 20
 	// mostRules bounds the rules of one. Windows comes with some 500.
 	mostRules = 1 << 16
