@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // mostWork bounds an evaluation, in pairs of a rule and a box: some seconds. What is left then is
@@ -462,12 +461,4 @@ func block(lo u128, size int) (end u128, aligned bool) {
 		mask = u128{0, 1<<size - 1}
 	}
 	return u128{lo.hi | mask.hi, lo.lo | mask.lo}, lo.hi&mask.hi == 0 && lo.lo&mask.lo == 0
-}
-
-// interfaceName is how an interface is shown.
-func interfaceName(n string) string {
-	if prefix, wild := strings.CutSuffix(n, "*"); wild && prefix == "" {
-		return otherInterface
-	}
-	return n
 }

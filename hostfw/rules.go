@@ -1,0 +1,633 @@
+package hostfw
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
+)
+
+var (
+	nistFirewall = connsec.Citation{Doc: "NIST SP 800-41 Rev. 1", Section: "4.1", URL: "https://csrc.nist.gov/pubs/sp/800/41/r1/final"}
+	cisServers   = connsec.Citation{Doc: "CIS Controls v8", Section: "4.4", URL: "https://www.cisecurity.org/controls/secure-configuration-of-enterprise-assets-and-software"}
+	nistIPv6     = connsec.Citation{Doc: "NIST SP 800-119", Section: "6.3", URL: "https://csrc.nist.gov/pubs/sp/800/119/final"}
+	httpsOnly    = connsec.Citation{Doc: "RFC 9110", Section: "17.1", URL: "https://www.rfc-editor.org/rfc/rfc9110#section-17.1"}
+)
+
+// RuleDisabled fails if a host, or one profile of it, filters nothing.
+var RuleDisabled = &connsec.Rule{
+	ID:       "fw-disabled",
+	Title:    "The firewall keeps nothing out",
+	Why:      "Every service that listens, wanted or not, is reachable for everyone who can send packets to the host.",
+	Fix:      "Switch the firewall on in every profile and load rules that let in what is needed: connsec firewall plan writes them.",
+	Severity: connsec.Critical,
+	Refs:     []connsec.Citation{cisServers, nistFirewall},
+	Since:    "0.1.0",
+}
+
+// RuleDefaultAllow fails if what no rule names gets in.
+var RuleDefaultAllow = &connsec.Rule{
+	ID:       "fw-default-allow",
+	Title:    "What no rule names gets in",
+	Why:      "A list of what is forbidden is never complete: each new service is open from its first minute.",
+	Fix:      "Let the default be to block (policy drop, DefaultInboundAction Block), and name what gets in.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{nistFirewall, cisServers},
+	Since:    "0.1.0",
+}
+
+// RuleHTTPOpen fails if a port for pages without TLS is open.
+var RuleHTTPOpen = &connsec.Rule{
+	ID:       "fw-http-open",
+	Title:    "A port for pages without TLS is open",
+	Why:      "Passwords and sessions that go through it are read by anyone on the path, and a first request in the clear can be answered by somebody else.",
+	Fix:      "Remove the rule that opens the port, and switch plain HTTP off in the product.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{httpsOnly},
+	Since:    "0.1.0",
+}
+
+// RuleExtraPort fails if a port is open to somebody who is not meant to reach it.
+var RuleExtraPort = &connsec.Rule{
+	ID:       "fw-extra-port-open",
+	Title:    "A port is open that the policy does not name",
+	Why:      "Each open port is one more service to attack.",
+	Fix:      "Remove the rule, restrict its sources, or name the service and its clients in the policy.",
+	Severity: connsec.Medium,
+	Refs:     []connsec.Citation{cisServers, nistFirewall},
+	Since:    "0.1.0",
+}
+
+// RuleHTTPSBlocked fails if the port that is meant for everyone is not open to them.
+var RuleHTTPSBlocked = &connsec.Rule{
+	ID:       "fw-https-blocked",
+	Title:    "The HTTPS port is not open to everyone",
+	Why:      "Users cannot reach the server, and the way out that is found under pressure is to switch the firewall off.",
+	Fix:      "Allow the port for TCP from everywhere, in every profile.",
+	Severity: connsec.Medium,
+	Refs:     []connsec.Citation{nistFirewall},
+	Since:    "0.1.0",
+}
+
+// RuleManagementOpen fails if everyone may reach a port that administers the host.
+var RuleManagementOpen = &connsec.Rule{
+	ID:       "fw-any-source-management",
+	Title:    "A port for administration is open to everyone",
+	Why:      "Remote desktops, shells and databases are what password guessers and worms look for first.",
+	Fix:      "Restrict the rule to the addresses of the administrators' network or jump host.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{cisServers, {Doc: "CISA StopRansomware Guide", Section: "Internet-Facing Vulnerabilities and Misconfigurations", URL: "https://www.cisa.gov/stopransomware/ransomware-guide"}},
+	Since:    "0.1.0",
+}
+
+// RuleProfileGap fails if one profile lets in what another keeps out.
+var RuleProfileGap = &connsec.Rule{
+	ID:       "fw-profile-gap",
+	Title:    "One profile lets in what another keeps out",
+	Why:      "A server changes its profile when it cannot find its domain at boot, or is given another network: then other ports are open than anyone tested.",
+	Fix:      "Give rules that are needed to all profiles, and remove the others from all.",
+	Severity: connsec.Medium,
+	Refs:     []connsec.Citation{{Doc: "Microsoft Learn, Windows Firewall overview", Section: "Firewall profiles", URL: "https://learn.microsoft.com/windows/security/operating-system-security/network-security/windows-firewall/"}},
+	Since:    "0.1.0",
+}
+
+// RuleIPv6Gap fails if IPv6 lets in what IPv4 keeps out.
+var RuleIPv6Gap = &connsec.Rule{
+	ID:       "fw-ipv6-gap",
+	Title:    "IPv6 lets in what IPv4 keeps out",
+	Why:      "Hosts speak IPv6 without being asked to. A service that is closed over IPv4 is reachable all the same.",
+	Fix:      "Write rules for both versions (table inet, ip6tables beside iptables), or switch IPv6 off on the host.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{nistIPv6},
+	Since:    "0.1.0",
+}
+
+// RuleSourcePort fails if packets get in because of the port that they come from.
+var RuleSourcePort = &connsec.Rule{
+	ID:       "fw-source-port-trusted",
+	Title:    "Packets get in for the port that they come from",
+	Why:      "A sender chooses its source port. Rules for answers of name servers (source port 53) or of FTP (20) open what they name to everyone who knows that.",
+	Fix:      "Let connection tracking recognise answers (ct state established,related), and remove the rule.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{{Doc: "CVE-2003-1491"}, {Doc: "Nmap Reference Guide", Section: "Firewall/IDS Evasion: --source-port", URL: "https://nmap.org/book/man-bypass-firewalls-ids.html"}},
+	Since:    "0.1.0",
+}
+
+// Rules returns the rules of this package.
+func Rules() []*connsec.Rule {
+	return []*connsec.Rule{
+		RuleDisabled, RuleDefaultAllow, RuleIPv6Gap, RuleProfileGap, RuleHTTPOpen, RuleManagementOpen, RuleSourcePort, RuleExtraPort, RuleHTTPSBlocked,
+	}
+}
+
+// mostFindings bounds the findings of one rule about one host.
+const mostFindings = 40
+
+// Check judges a rule set by the policy.
+func (p Policy) Check(r Ruleset) connsec.Report { return p.Judge(r.Evaluate()) }
+
+// Judge judges what may come in by the policy.
+func (p Policy) Judge(e Evaluation) connsec.Report {
+	j := &judge{policy: p, e: e, findings: map[*connsec.Rule]*about{}, report: connsec.Report{Target: e.Target}}
+	j.slices()
+	j.disabled()
+	j.versions()
+	j.profiles()
+	j.exposures()
+	j.https()
+	for _, rule := range Rules() {
+		if a := j.findings[rule]; a != nil {
+			j.report.Findings = append(j.report.Findings, a.list...)
+			if a.left > 0 {
+				j.report.Findings = append(j.report.Findings, finding(rule, e.Target, connsec.Failed("%d more of the same kind are not listed.", a.left)))
+			}
+		}
+	}
+	return j.report
+}
+
+// judge collects findings by rule.
+type judge struct {
+	policy   Policy
+	e        Evaluation
+	filtered []slice // in which something is kept out, and not everything let in by default
+	byKind   map[slice]posture
+	findings map[*connsec.Rule]*about
+	report   connsec.Report
+}
+
+type about struct {
+	list []connsec.Finding
+	left int
+}
+
+// posture is what a slice does with packets that no rule names.
+type posture uint8
+
+const (
+	blocks posture = iota
+	allows
+	open // nothing is kept out at all
+	untold
+	notCovered
+)
+
+func (j *judge) add(r *connsec.Rule, subject string, v connsec.Verdict) {
+	a := j.findings[r]
+	if a == nil {
+		a = &about{}
+		j.findings[r] = a
+	}
+	if len(a.list) >= mostFindings {
+		a.left++
+		return
+	}
+	f := finding(r, j.e.Target, v)
+	if subject != "" {
+		f.Subject = j.e.Target + " " + subject
+	}
+	a.list = append(a.list, f)
+}
+
+func (s slice) String() string {
+	version := "IPv6"
+	if s.v4 {
+		version = "IPv4"
+	}
+	if s.profile == "" {
+		return version
+	}
+	return version + " in profile " + s.profile
+}
+
+// slices finds the posture of each slice. The default allows if it lets half of the ports of
+// either protocol in from everyone.
+func (j *judge) slices() {
+	j.byKind = map[slice]posture{}
+	for _, v4 := range []bool{true, false} {
+		for _, profile := range j.e.profiles {
+			s := slice{v4, profile}
+			var accepted, unknown [2]int
+			for i := range j.e.Exposures {
+				x := &j.e.Exposures[i]
+				if !x.in(s) || !wide(x.sources(v4), v4) || x.SourcePorts != nil {
+					continue
+				}
+				n := int(x.Ports.Last) - int(x.Ports.First) + 1
+				if x.Action == Accept {
+					accepted[x.Protocol] += n
+				} else {
+					unknown[x.Protocol] += n
+				}
+			}
+			const half = 1 << 15
+			switch {
+			case !j.e.covered[v4]:
+				j.byKind[s] = notCovered
+			case j.e.unfiltered[s]:
+				j.byKind[s] = open
+			case accepted[TCP] >= half || accepted[UDP] >= half:
+				j.byKind[s] = allows
+			case unknown[TCP] >= half || unknown[UDP] >= half:
+				j.byKind[s] = untold
+			default:
+				j.byKind[s] = blocks
+				j.filtered = append(j.filtered, s)
+			}
+		}
+	}
+}
+
+// of returns the slices with a posture.
+func (j *judge) of(p posture) []slice {
+	var out []slice
+	for _, v4 := range []bool{true, false} {
+		for _, profile := range j.e.profiles {
+			if s := (slice{v4, profile}); j.byKind[s] == p {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// disabled judges what is the same for whole profiles. That only IPv6 is open is for versions.
+func (j *judge) disabled() {
+	both := func(p posture) (out []string) {
+		for _, profile := range j.e.profiles {
+			four, six := j.byKind[slice{true, profile}], j.byKind[slice{false, profile}]
+			if four == p && (six == p || six == notCovered || p == allows && six == open) || four == notCovered && six == p || p == allows && four == open && six == allows {
+				out = append(out, profile)
+			}
+		}
+		return out
+	}
+	off, allowing, unsure := both(open), both(allows), both(untold)
+	switch named := profileList(off); {
+	case len(off) > 0:
+		j.add(RuleDisabled, "", connsec.Failed("Every packet gets in%s: no rule and no policy keeps any out.", named))
+	case len(unsure) == len(j.e.profiles):
+		j.add(RuleDisabled, "", connsec.Unknown("Whether anything is kept out depends on %q.", j.unmodelled()))
+	default:
+		j.add(RuleDisabled, "", connsec.Passed("Something is kept out."))
+	}
+	switch {
+	case len(allowing) > 0:
+		j.add(RuleDefaultAllow, "", connsec.Failed("Ports that no rule names are open%s, by %s.", profileList(allowing), j.defaultRule(allowing[0])))
+	case len(off) == len(j.e.profiles):
+		j.add(RuleDefaultAllow, "", connsec.Skipped("Nothing is filtered."))
+	case len(unsure) > 0:
+		j.add(RuleDefaultAllow, "", connsec.Unknown("Whether ports that no rule names are open depends on %q.", j.unmodelled()))
+	default:
+		j.add(RuleDefaultAllow, "", connsec.Passed("Ports that no rule names are closed."))
+	}
+}
+
+// unmodelled is the expression that most packets hang on.
+func (j *judge) unmodelled() string {
+	most, out := 0, ""
+	for i := range j.e.Exposures {
+		if x := &j.e.Exposures[i]; x.Action == Unknown {
+			if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most {
+				most, out = n, x.Unmodelled
+			}
+		}
+	}
+	return out
+}
+
+// defaultRule is what lets the ports in that no rule names.
+func (j *judge) defaultRule(profile string) string {
+	most, out := 0, "a rule"
+	for i := range j.e.Exposures {
+		x := &j.e.Exposures[i]
+		if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most && x.Action == Accept && (x.Profiles == nil || slices.Contains(x.Profiles, profile)) {
+			most, out = n, x.By
+		}
+	}
+	return out
+}
+
+func profileList(profiles []string) string {
+	if len(profiles) == 0 || profiles[0] == "" {
+		return ""
+	}
+	return " in the profile " + strings.Join(profiles, ", ")
+}
+
+// versions judges IPv6 beside IPv4.
+func (j *judge) versions() {
+	if !j.e.covered[false] {
+		j.add(RuleIPv6Gap, "", connsec.Unknown("Nothing is known about IPv6: %s.", j.reason(false)))
+		return
+	}
+	if !j.e.covered[true] {
+		j.add(RuleIPv6Gap, "", connsec.Unknown("Nothing is known about IPv4: %s.", j.reason(true)))
+		return
+	}
+	judged, wider := false, false
+	for _, profile := range j.e.profiles {
+		four, six := slice{true, profile}, slice{false, profile}
+		switch a, b := j.byKind[four], j.byKind[six]; {
+		case a == blocks && (b == open || b == allows):
+			judged, wider = true, true
+			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open.", profileList([]string{profile})))
+		case a == blocks && b == blocks:
+			judged = true
+			for _, gap := range j.gaps(six, four, true) {
+				wider = true
+				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("Open over IPv6 and not over IPv4: %s.", gap))
+			}
+		case a == blocks && b == untold:
+			judged, wider = true, true
+			j.add(RuleIPv6Gap, "", connsec.Unknown("What gets in over IPv6 depends on %q.", j.unmodelled()))
+		}
+	}
+	switch {
+	case !judged:
+		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to be filtered."))
+	case !wider:
+		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out."))
+	}
+}
+
+func (j *judge) reason(v4 bool) string {
+	for i := range j.e.Exposures {
+		if x := &j.e.Exposures[i]; x.Action == Unknown && x.sources(v4) != nil {
+			return x.Unmodelled
+		}
+	}
+	return "the export does not show it"
+}
+
+// gaps are the exposures of one slice whose ports are not open in the other. With everyone, only
+// those count that are open to everyone.
+func (j *judge) gaps(in, notIn slice, everyone bool) []Exposure {
+	var out []Exposure
+	for i := range j.e.Exposures {
+		x := j.e.Exposures[i]
+		if x.Action != Accept || !x.in(in) || everyone && !wide(x.sources(in.v4), in.v4) {
+			continue
+		}
+		rest := portSpans(portSet{x.Ports})
+		for k := range j.e.Exposures {
+			if y := &j.e.Exposures[k]; y.in(notIn) && y.Protocol == x.Protocol {
+				rest = subtract(rest, portSpans(portSet{y.Ports}))
+			}
+		}
+		for _, r := range portRanges(rest) {
+			x.Ports = r
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (x Exposure) subject() string { return fmt.Sprintf("%s/%s", x.Ports, x.Protocol) }
+
+// profiles judges the profiles beside each other.
+func (j *judge) profiles() {
+	if len(j.e.profiles) < 2 {
+		j.add(RuleProfileGap, "", connsec.Skipped("This firewall has no profiles."))
+		return
+	}
+	seen := map[string]bool{}
+	for _, a := range j.filtered {
+		for _, b := range j.filtered {
+			if a.v4 != b.v4 || a.profile == b.profile {
+				continue
+			}
+			for _, gap := range j.gaps(a, b, false) {
+				text := fmt.Sprintf("Open in profile %s and not in %s: %s %s, by %s.", a.profile, b.profile, gap.Protocol, gap.Ports, gap.By)
+				if !seen[text] {
+					seen[text] = true
+					j.add(RuleProfileGap, gap.subject(), connsec.Failed("%s", text))
+				}
+			}
+		}
+	}
+	postures := map[posture]bool{}
+	for _, p := range j.byKind {
+		postures[p] = true
+	}
+	switch {
+	case len(seen) > 0:
+	case postures[untold]:
+		j.add(RuleProfileGap, "", connsec.Unknown("What gets in depends on %q.", j.unmodelled()))
+	case len(j.filtered) == 0:
+		j.add(RuleProfileGap, "", connsec.Skipped("No profile filters."))
+	case postures[open] || postures[allows]:
+		j.add(RuleProfileGap, "", connsec.Failed("Some profiles block what no rule names, and others let it in."))
+	default:
+		j.add(RuleProfileGap, "", connsec.Passed("All profiles let in the same ports."))
+	}
+}
+
+// exposures judges each open port of what is filtered: what is open by default has been reported.
+func (j *judge) exposures() {
+	reported := map[*connsec.Rule]bool{}
+	report := func(r *connsec.Rule, x Exposure, v connsec.Verdict) {
+		reported[r] = true
+		j.add(r, x.subject(), v.With("exposure", x))
+	}
+	for i := range j.e.Exposures {
+		x := j.e.Exposures[i]
+		if !slices.ContainsFunc(j.filtered, x.in) {
+			continue
+		}
+		for _, part := range j.split(x) {
+			x, port := part.Exposure, part.Ports.First
+			rule, what := RuleExtraPort, ""
+			switch {
+			case x.SourcePorts != nil && part.unwanted:
+				rule = RuleSourcePort
+			case part.special && x.Protocol == TCP && slices.Contains(j.policy.http(), port):
+				rule = RuleHTTPOpen
+				if !part.unwanted {
+					continue
+				}
+			case part.special && x.Protocol == TCP && x.everyone():
+				rule, what = RuleManagementOpen, " ("+management[port]+")"
+			case !part.unwanted:
+				continue
+			}
+			switch {
+			case x.Action == Unknown:
+				report(rule, x, connsec.Unknown("Whether %s %s is open depends on %q.", x.Protocol, x.Ports, x.Unmodelled))
+			case rule == RuleSourcePort:
+				report(rule, x, connsec.Failed("Open to whoever sends from the port %s: %s.", fmtList(x.SourcePorts), x))
+			default:
+				report(rule, x, connsec.Failed("Open: %s%s.", x, what))
+			}
+		}
+	}
+	for _, r := range []struct {
+		rule *connsec.Rule
+		good string
+	}{
+		{RuleHTTPOpen, "No port for pages without TLS is open."}, {RuleManagementOpen, "No port for administration is open to everyone."},
+		{RuleSourcePort, "No packet gets in for the port that it comes from."}, {RuleExtraPort, "No port is open that the policy does not name."},
+	} {
+		unsure := j.of(untold)
+		unknown := j.of(notCovered)
+		switch {
+		case reported[r.rule]:
+		case len(unsure) > 0:
+			j.add(r.rule, "", connsec.Unknown("What gets in over %s depends on %q.", unsure[0], j.unmodelled()))
+		case len(j.filtered) == 0:
+			j.add(r.rule, "", connsec.Skipped("Everything is open by default."))
+		case len(unknown) > 0 && unknown[0].v4:
+			j.add(r.rule, "", connsec.Unknown("Nothing is known about IPv4: %s.", j.reason(true)))
+		default:
+			j.add(r.rule, "", connsec.Passed("%s", r.good))
+		}
+	}
+}
+
+// exposurePart is ports of an exposure that one rule is about.
+type exposurePart struct {
+	Exposure
+	special  bool // one port of pages without TLS or for administration
+	unwanted bool // open to somebody whom the policy does not name
+}
+
+// split takes an exposure apart: ports that the policy or a rule names stand for themselves.
+func (j *judge) split(x Exposure) []exposurePart {
+	alone := map[uint16]bool{}
+	inside := func(p uint16) bool { return x.Ports.First <= p && p <= x.Ports.Last }
+	if x.Protocol == TCP {
+		for p := range management {
+			alone[p] = inside(p)
+		}
+		for _, p := range slices.Concat(j.policy.http(), j.policy.https()) {
+			alone[p] = inside(p)
+		}
+	}
+	for _, s := range j.policy.Services {
+		if s.Protocol == x.Protocol {
+			alone[s.Port] = inside(s.Port)
+		}
+	}
+	var named []PortRange
+	for p, in := range alone {
+		if in {
+			named = append(named, PortRange{p, p})
+		}
+	}
+	var out []exposurePart
+	rest := portSpans(portSet{x.Ports})
+	for _, r := range named {
+		one := x
+		one.Ports = r
+		rest = subtract(rest, portSpans(portSet{r}))
+		_, isManagement := management[r.First]
+		part := exposurePart{Exposure: one, special: x.Protocol == TCP && (isManagement || slices.Contains(j.policy.http(), r.First))}
+		for _, v4 := range []bool{true, false} {
+			part.unwanted = part.unwanted || !contains(j.policy.allowed(x.Protocol, r.First, v4), x.sources(v4))
+		}
+		if x.Protocol == TCP && slices.Contains(j.policy.https(), r.First) {
+			part.special = false
+		}
+		out = append(out, part)
+	}
+	for _, r := range portRanges(rest) {
+		one := x
+		one.Ports = r
+		out = append(out, exposurePart{Exposure: one, unwanted: true})
+	}
+	slices.SortFunc(out, func(a, b exposurePart) int { return int(a.Ports.First) - int(b.Ports.First) })
+	return out
+}
+
+// https judges whether everyone reaches what is meant for everyone. One IP version will do.
+func (j *judge) https() {
+	for _, port := range j.policy.https() {
+		subject := fmt.Sprintf("%d/tcp", port)
+		for _, profile := range j.e.profiles {
+			where := profileList([]string{profile})
+			var accepted, unknown [2]bool
+			var partial, unmodelled string
+			covered := false
+			for version, v4 := range []bool{true, false} {
+				s := slice{v4, profile}
+				covered = covered || j.e.covered[v4]
+				var sources []span
+				for i := range j.e.Exposures {
+					x := &j.e.Exposures[i]
+					if !x.in(s) || x.Protocol != TCP || port < x.Ports.First || port > x.Ports.Last || x.SourcePorts != nil {
+						continue
+					}
+					if x.Action == Unknown {
+						unknown[version], unmodelled = true, x.Unmodelled
+						continue
+					}
+					sources = union(sources, x.sources(v4))
+					partial = x.String()
+				}
+				accepted[version] = wide(sources, v4)
+			}
+			switch {
+			case accepted[0] || accepted[1]:
+				j.add(RuleHTTPSBlocked, subject, connsec.Passed("Port %d is open to everyone%s.", port, where))
+			case unknown[0] || unknown[1]:
+				j.add(RuleHTTPSBlocked, subject, connsec.Unknown("Whether port %d is open%s depends on %q.", port, where, unmodelled))
+			case partial != "":
+				j.add(RuleHTTPSBlocked, subject, connsec.Failed("Port %d is not open to everyone%s, only: %s.", port, where, partial))
+			case covered:
+				j.add(RuleHTTPSBlocked, subject, connsec.Failed("Port %d is closed%s.", port, where))
+			}
+		}
+	}
+}
+
+// union is what is in either set.
+func union(a, b []span) []span { return join(a, subtract(b, a)) }
+
+// judgeOutside judges what a probe saw.
+func (p Policy) judgeOutside(o Observation, from netip.Addr) []connsec.Finding {
+	if !from.IsValid() {
+		from = o.Source
+	}
+	var out []connsec.Finding
+	add := func(r *connsec.Rule, port uint16, v connsec.Verdict) {
+		out = append(out, finding(r, fmt.Sprintf("%s %d/tcp", setting.OneLine(o.Host), port), v))
+	}
+	allowed := func(port uint16) bool {
+		if slices.Contains(p.https(), port) {
+			return true
+		}
+		return from.IsValid() && contains(p.allowed(TCP, port, from.Is4()), []span{{number(from), number(from)}})
+	}
+	for _, s := range o.Ports {
+		isHTTPS := slices.Contains(p.https(), s.Port)
+		rule := RuleExtraPort
+		switch _, isManagement := management[s.Port]; {
+		case isHTTPS:
+			rule = RuleHTTPSBlocked
+		case slices.Contains(p.http(), s.Port):
+			rule = RuleHTTPOpen
+		case isManagement && !from.IsPrivate() && from.IsValid():
+			rule = RuleManagementOpen
+		}
+		switch {
+		case s.State == Untold:
+			add(rule, s.Port, connsec.Unknown("Port %d could not be asked: %s.", s.Port, s.Reason))
+		case isHTTPS && s.State == Open:
+			add(rule, s.Port, connsec.Passed("Port %d is open.", s.Port))
+		case isHTTPS && s.State == Refused:
+			add(rule, s.Port, connsec.Unknown("Port %d refuses connections: nothing listens, or a filter rejects.", s.Port))
+		case isHTTPS:
+			add(rule, s.Port, connsec.Failed("Port %d is filtered on the way from here: %s.", s.Port, s.State))
+		case s.State != Open:
+			add(rule, s.Port, connsec.Passed("Port %d is not open: %s.", s.Port, s.State))
+		case allowed(s.Port):
+			add(rule, s.Port, connsec.Passed("Port %d is open to this address, as the policy says.", s.Port))
+		default:
+			add(rule, s.Port, connsec.Failed("Port %d is open to this address, and the policy does not say so.", s.Port))
+		}
+	}
+	return out
+}
