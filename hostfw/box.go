@@ -247,8 +247,10 @@ type cut struct {
 
 // meets reports whether some packet of a box matches or may match.
 func (c *cut) meets(b *box) bool {
-	if c.protocols&b.protocols == 0 || c.tracking&b.route.tracking == 0 ||
-		c.translated == must && !b.route.rewritten || c.translated == mustNot && b.route.rewritten {
+	if c.protocols&b.protocols == 0 || c.tracking&b.route.tracking == 0 {
+		return false
+	}
+	if yes, _ := b.route.translated(c.translated); !yes {
 		return false
 	}
 	if c.ports != nil {
@@ -288,6 +290,9 @@ func (c *cut) doubt(b *box, v4 bool) string {
 		return "destination after redirect"
 	case b.route.tracking&^c.tracking != 0:
 		return "connection tracking after a doubtful notrack"
+	}
+	if _, certain := b.route.translated(c.translated); !certain {
+		return doubtfulNAT
 	}
 	return ""
 }

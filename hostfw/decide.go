@@ -96,11 +96,15 @@ func (m *match) matches(p Packet, r route) (yes bool, doubt string) {
 	}
 	if m.protocols != nil && !slices.Contains(m.protocols, p.Protocol) ||
 		!m.sources.has(p.Source) || !m.sourcePorts.has(p.SourcePort) || !m.ports.has(port) || !m.interfaces.has(p.Interface) ||
-		m.nothing || m.translated == must && !r.rewritten || m.translated == mustNot && r.rewritten ||
+		m.nothing ||
 		m.profiles != nil && !slices.Contains(m.profiles, p.Profile) {
 		return false, ""
 	}
 	destination, known := r.destination(p.Destination)
+	yes, certain := r.translated(m.translated)
+	if !yes {
+		return false, ""
+	}
 	switch {
 	case m.destinations == nil:
 	case !known && m.destinations.some(p.Source.Is4()):
@@ -124,6 +128,9 @@ func (m *match) matches(p Packet, r route) (yes bool, doubt string) {
 		if out {
 			keep(&doubt, "connection tracking after a doubtful notrack")
 		}
+	}
+	if !certain {
+		keep(&doubt, doubtfulNAT)
 	}
 	if m.unmodelled != "" {
 		doubt = m.unmodelled

@@ -182,7 +182,21 @@ func (e *evaluation) pass(b box, from int, before fate) []cell {
 func (e *evaluation) rewritten(parts []cell, b box, n rewriting, from int) []cell {
 	var to []cell
 	if n.to.port != 0 {
-		to = e.onWays(b, n, n.to.port, from)
+		// The port itself goes apart, since for it nothing changes.
+		same := cut{protocols: b.protocols, ports: one(n.to.port), tracking: 1<<trackings - 1}
+		original := b
+		original.route.rewritten = false
+		if same.meets(&original) {
+			hit, rest := same.divide(original, nil)
+			hit.route = b.route
+			to = e.onWays(hit, n, n.to.port, from)
+			for _, r := range rest {
+				r.route = b.route
+				to = append(to, e.onWays(r, n, uint16(r.ports[0].lo.lo), from)...)
+			}
+		} else {
+			to = e.onWays(b, n, uint16(b.ports[0].lo.lo), from)
+		}
 	} else {
 		for _, s := range b.ports {
 			for p := s.lo.lo; p <= s.hi.lo; p++ {
@@ -405,7 +419,7 @@ func (c *cell) key(to []byte, except int) []byte {
 		}
 	}
 	r := &b.route
-	to = fmt.Appendf(to, "|%d %d %t %v %d %s", r.tracking, r.way, r.rewritten, r.to.address, r.to.port, r.by)
+	to = fmt.Appendf(to, "|%d %d %t %t %v %d %s", r.tracking, r.way, r.rewritten, r.samePort, r.to.address, r.to.port, r.by)
 	f := &c.fate
 	to = append(to, '|')
 	for _, s := range [...]string{f.accept, f.drop, f.reject, f.unmodelled} {

@@ -110,7 +110,7 @@ func drawProgram(t *rapid.T) *program {
 			case verdictRewrite:
 				r.to = rapid.SampledFrom([]rewrite{{local: true, port: 443}, {address: netip.MustParseAddr("10.0.0.7"), port: 22}, {local: true}}).Draw(t, "to")
 				if r.to.port == 0 {
-					r.match.ports = portsOf(PortRange{22, 23}) // each port goes its own way: keep the test quick
+					r.match.ports = portsOf(PortRange{22, 23}, PortRange{443, 443}) // each port goes its own way: keep the test quick
 				}
 			}
 			c.rules = append(c.rules, r)

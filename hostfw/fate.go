@@ -23,7 +23,9 @@ type route struct {
 	// that is not valid is one of this host's, whichever.
 	rewritten bool
 	to        rewrite
-	by        string // the rule that did it
+	// samePort is set if the port was not changed, so that the address may not have been either.
+	samePort bool
+	by       string // the rule that did it
 }
 
 func newRoute() route { return route{tracking: 1 << trackNone} }
@@ -52,6 +54,7 @@ func (r route) ways(n rewriting, port uint16) []route {
 	if r.to.port == 0 {
 		r.to.port = port
 	}
+	r.samePort = r.to.port == port
 	if !r.to.address.IsValid() {
 		return []route{r}
 	}
@@ -66,6 +69,21 @@ func (r route) passes(s stage, v4 bool) bool {
 	return (s.hook == hookPrerouting || s.hook == r.way) && !(s.nat && (r.rewritten || r.tracking == 1<<trackUntracked)) &&
 		!(s.only4 && !v4 || s.only6 && v4)
 }
+
+// translated answers whether connection tracking says that the destination was rewritten, and
+// whether that is certain: a rewriting that changes nothing does not count.
+func (r route) translated(c condition) (yes, certain bool) {
+	switch {
+	case c == whichever:
+		return true, true
+	case r.rewritten && r.samePort:
+		return true, false
+	}
+	return r.rewritten == (c == must), true
+}
+
+// doubtfulNAT is what a question about a rewriting hangs on that may have changed nothing.
+const doubtfulNAT = "ct status dnat, after a destination NAT that keeps the port"
 
 // fate is what may happen to a packet, each with the rule behind it. More than one possibility
 // means that something unmodelled decides, of which the first is kept.

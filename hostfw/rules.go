@@ -315,7 +315,7 @@ func profileList(profiles []string) string {
 	if len(profiles) == 0 || profiles[0] == "" {
 		return ""
 	}
-	return " in the profile " + strings.Join(profiles, ", ")
+	return " (profile " + strings.Join(profiles, ", ") + ")"
 }
 
 // versions judges IPv6 beside IPv4.
@@ -417,6 +417,9 @@ func (j *judge) profiles() {
 	case len(seen) > 0:
 	case postures[untold]:
 		j.add(RuleProfileGap, "", connsec.Unknown("What gets in depends on %q.", j.unmodelled()))
+	case j.doubtfulGap() != nil:
+		x := j.doubtfulGap()
+		j.add(RuleProfileGap, x.subject(), connsec.Unknown("Whether %s %s is open in the profile %s alone depends on %q.", x.Protocol, x.Ports, strings.Join(x.Profiles, ", "), x.Unmodelled))
 	case len(j.filtered) == 0:
 		j.add(RuleProfileGap, "", connsec.Skipped("No profile filters."))
 	case postures[open] || postures[allows]:
@@ -424,6 +427,17 @@ func (j *judge) profiles() {
 	default:
 		j.add(RuleProfileGap, "", connsec.Passed("All profiles let in the same ports."))
 	}
+}
+
+// doubtfulGap is an exposure of some profiles of which nobody can tell whether it is one.
+func (j *judge) doubtfulGap() *Exposure {
+	for i := range j.e.Exposures {
+		x := &j.e.Exposures[i]
+		if x.Action == Unknown && x.Profiles != nil && slices.ContainsFunc(j.filtered, func(s slice) bool { return x.in(s) }) {
+			return x
+		}
+	}
+	return nil
 }
 
 // exposures judges each open port of what is filtered: what is open by default has been reported.

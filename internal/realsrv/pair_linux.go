@@ -46,7 +46,8 @@ func NewPair(tb testing.TB) *Pair {
 		}
 	}
 	client := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), p.Client.own.Fd())
-	run(p.Host, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", client)
+	const hostLink, clientLink = "02:00:00:00:00:0a", "02:00:00:00:00:01"
+	run(p.Host, "link", "add", "eth0", "address", hostLink, "type", "veth", "peer", "name", "eth0", "address", clientLink, "netns", client)
 	for version, bits := range []int{24, 64} {
 		at := func(ns *Netns, a netip.Addr) {
 			args := []string{"address", "add", a.String() + "/" + strconv.Itoa(bits), "dev", "eth0"}
@@ -65,12 +66,17 @@ func NewPair(tb testing.TB) *Pair {
 	for version := range p.Addresses {
 		far := p.Sources[version][1]
 		run(p.Host, "route", "add", netip.PrefixFrom(far, far.BitLen()).String(), "dev", "eth0")
+		// Nobody has to ask for a link address, so that no first packet waits, nor needs a rule.
+		run(p.Client, "neighbour", "add", p.Addresses[version].String(), "lladdr", hostLink, "dev", "eth0", "nud", "permanent")
+		for _, a := range p.Sources[version] {
+			run(p.Host, "neighbour", "add", a.String(), "lladdr", clientLink, "dev", "eth0", "nud", "permanent")
+		}
 	}
 	p.meet(tb)
 	return p
 }
 
-// meet lets the two find each other's link addresses, so that no later packet has to wait.
+// meet makes sure that the two reach each other before rules can be to blame.
 func (p *Pair) meet(tb testing.TB) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -1,0 +1,191 @@
+package hostfw_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/hostfw"
+	"github.com/connsec/connsec/internal/ruletest"
+)
+
+// nftTable is an export of nftables with one base chain for input and these rules, each a list of
+// statements in JSON.
+func nftTable(family, policy string, rules ...string) string {
+	var b strings.Builder
+	b.WriteString(`{"nftables": [{"metainfo": {"json_schema_version": 1}}, {"table": {"family": "` + family + `", "name": "filter"}},
+		{"chain": {"family": "` + family + `", "table": "filter", "name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "` + policy + `"}}`)
+	for _, r := range rules {
+		b.WriteString(`, {"rule": {"family": "` + family + `", "table": "filter", "chain": "input", "handle": 7, "expr": [` + r + `]}}`)
+	}
+	b.WriteString("]}")
+	return b.String()
+}
+
+// on is a match for ports of TCP, then a verdict.
+func on(ports, verdict string) string {
+	return `{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": ` + ports + `}}, {"` + verdict + `": null}`
+}
+
+// from is a match for a source, in front of others.
+func from(prefix, rest string) string {
+	p := netip.MustParsePrefix(prefix)
+	family := "ip"
+	if p.Addr().Is6() {
+		family = "ip6"
+	}
+	text, _ := json.Marshal(map[string]any{"prefix": map[string]any{"addr": p.Addr(), "len": p.Bits()}})
+	return `{"match": {"op": "==", "left": {"payload": {"protocol": "` + family + `", "field": "saddr"}}, "right": ` + string(text) + `}}, ` + rest
+}
+
+func parse(t *testing.T, name, export string) hostfw.Ruleset {
+	t.Helper()
+	r, err := hostfw.Parse(name, []byte(export))
+	require.NoError(t, err)
+	return r
+}
+
+var admins = hostfw.Service{Name: "SSH", Port: 22, Sources: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}
+
+func TestRules(t *testing.T) {
+	https := on("443", "accept")
+	for _, c := range []struct {
+		name, export string
+		policy       hostfw.Policy
+		fail         []*connsec.Rule
+		detail       string // of the first failure
+	}{
+		{"https only", nftTable("inet", "drop", https), hostfw.Policy{}, nil, ""},
+		{"another port", nftTable("inet", "drop", on("8093", "accept")), hostfw.Policy{HTTPS: []uint16{8093}}, nil, ""},
+		{"with management", nftTable("inet", "drop", https, from("10.0.0.0/24", on("22", "accept"))), hostfw.Policy{Services: []hostfw.Service{admins}}, nil, ""},
+		{"no rules", `{"nftables": [{"metainfo": {"json_schema_version": 1}}]}`, hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDisabled}, "Every packet gets in: no rule and no policy keeps any out."},
+		{"accept all", nftTable("inet", "drop", `{"accept": null}`), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDisabled}, ""},
+		{"default accept", nftTable("inet", "accept", on("23", "drop")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDefaultAllow},
+			"Ports that no rule names are open, by policy of inet filter input."},
+		{"nearly all ports", nftTable("inet", "drop", on(`{"range": [1, 65000]}`, "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDefaultAllow},
+			"Ports that no rule names are open, by inet filter input handle 7."},
+		{"HTTP", nftTable("inet", "drop", https, on("80", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPOpen},
+			"Open: tcp 80 from everyone, by inet filter input handle 7."},
+		{"an HTTP port that is named", nftTable("inet", "drop", https, on("81", "accept")), hostfw.Policy{HTTP: []uint16{81}}, []*connsec.Rule{hostfw.RuleHTTPOpen}, ""},
+		{"HTTP inside a range", nftTable("inet", "drop", https, on(`{"range": [8082, 8084]}`, "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPOpen, hostfw.RuleExtraPort}, ""},
+		{"an extra port", nftTable("inet", "drop", https, on("9100", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleExtraPort},
+			"Open: tcp 9100 from everyone, by inet filter input handle 7."},
+		{"too many sources", nftTable("inet", "drop", https, from("10.0.0.0/16", on("22", "accept"))), hostfw.Policy{Services: []hostfw.Service{admins}}, []*connsec.Rule{hostfw.RuleExtraPort},
+			"Open: tcp 22 from 10.0.0.0/16, by inet filter input handle 7."},
+		{"RDP", nftTable("inet", "drop", https, on("3389", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleManagementOpen},
+			"Open: tcp 3389 from everyone, by inet filter input handle 7 (RDP)."},
+		{"closed", nftTable("inet", "drop"), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPSBlocked}, "Port 443 is closed."},
+		{"open to some", nftTable("inet", "drop", from("10.0.0.0/8", https)), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPSBlocked},
+			"Port 443 is not open to everyone, only: tcp 443 from 10.0.0.0/8, by inet filter input handle 7."},
+		{"IPv6 unfiltered", nftTable("ip", "drop", https), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleIPv6Gap}, "IPv4 is filtered, but over IPv6 ports that no rule names are open."},
+		{"IPv6 wider", nftTable("inet", "drop", https, from("::/0", on("9100", "accept"))), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleIPv6Gap, hostfw.RuleExtraPort},
+			"Open over IPv6 and not over IPv4: tcp 9100 from everyone (IPv6), by inet filter input handle 7."},
+		{"source port", nftTable("inet", "drop", https, `{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "sport"}}, "right": 53}}, {"accept": null}`),
+			hostfw.Policy{}, []*connsec.Rule{hostfw.RuleSourcePort}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report := c.policy.Check(parse(t, "web01", c.export))
+			ruletest.ExpectFailed(t, report, c.fail...)
+			if c.detail != "" {
+				assert.Equal(t, c.detail, report.Failed(connsec.Info)[0].Detail)
+			}
+			if c.fail == nil {
+				ruletest.Expect(t, report, connsec.Pass, hostfw.RuleDisabled, hostfw.RuleDefaultAllow, hostfw.RuleHTTPOpen, hostfw.RuleManagementOpen, hostfw.RuleSourcePort,
+					hostfw.RuleExtraPort, hostfw.RuleHTTPSBlocked, hostfw.RuleIPv6Gap)
+				ruletest.Expect(t, report, connsec.NotApplicable, hostfw.RuleProfileGap)
+			}
+			for _, r := range hostfw.Rules() {
+				assert.NotEmpty(t, report.Of(r), "every rule says something")
+			}
+		})
+	}
+}
+
+// TestUnmodelled is about what cannot be told: it is inconclusive where it matters, and names the
+// expression.
+func TestUnmodelled(t *testing.T) {
+	mark := `{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}}, `
+	for _, c := range []struct {
+		name, export string
+		rule         *connsec.Rule
+		detail       string
+	}{
+		{"a port", nftTable("inet", "drop", on("443", "accept"), mark+on("9100", "accept")), hostfw.RuleExtraPort, `Whether tcp 9100 is open depends on "meta mark == 1".`},
+		{"HTTPS", nftTable("inet", "drop", mark+on("443", "accept")), hostfw.RuleHTTPSBlocked, `Whether port 443 is open depends on "meta mark == 1".`},
+		{"everything", nftTable("inet", "drop", mark+`{"accept": null}`), hostfw.RuleDefaultAllow, `Whether ports that no rule names are open depends on "meta mark == 1".`},
+		{"a queue", nftTable("inet", "drop", on("443", "accept"), `{"queue": {"num": 1}}`), hostfw.RuleDefaultAllow, `Whether ports that no rule names are open depends on "queue num 1".`},
+		{"one IP version", "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n", hostfw.RuleIPv6Gap,
+			"Nothing is known about IPv6: the export holds rules for IPv4 only (ip6tables-save shows those for IPv6)."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report := hostfw.Policy{}.Check(parse(t, "web01", c.export))
+			ruletest.Expect(t, report, connsec.Inconclusive, c.rule)
+			assert.Equal(t, c.detail, report.Of(c.rule)[0].Detail)
+			assert.Empty(t, report.Failed(connsec.Info))
+		})
+	}
+	t.Run("where it does not matter", func(t *testing.T) {
+		report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", mark+on("443", "accept"), on("443", "accept"), mark+`{"drop": null}`, `{"queue": {"num": 1}}, {"accept": null}`)))
+		ruletest.Expect(t, report, connsec.Pass, hostfw.RuleHTTPSBlocked)
+	})
+}
+
+// windowsJSON is an export of Windows with the same rules in all profiles but Public.
+func windowsJSON(publicPort string) string {
+	return `{"PolicyStore": "ActiveStore",
+		"Profiles": [{"Name": "Domain", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}, {"Name": "Private", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}, {"Name": "Public", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}],
+		"Rules": [
+			{"InstanceID": "https", "DisplayName": "HTTPS", "Enabled": 1, "Direction": 1, "Action": 2, "Profile": 0},
+			{"InstanceID": "more", "DisplayName": "More", "Enabled": 1, "Direction": 1, "Action": 2, "Profile": 4}],
+		"PortFilters": [{"InstanceID": "https", "Protocol": "TCP", "LocalPort": "443", "RemotePort": "Any"}, {"InstanceID": "more", "Protocol": "TCP", "LocalPort": "` + publicPort + `", "RemotePort": "Any"}],
+		"AddressFilters": [{"InstanceID": "https", "LocalAddress": "Any", "RemoteAddress": "Any"}, {"InstanceID": "more", "LocalAddress": "Any", "RemoteAddress": "Any"}]}`
+}
+
+func TestProfileGap(t *testing.T) {
+	report := hostfw.Policy{}.Check(parse(t, "web01", windowsJSON("9100")))
+	ruletest.ExpectFailed(t, report, hostfw.RuleProfileGap, hostfw.RuleExtraPort)
+	assert.Equal(t, `Open in profile Public and not in Domain: tcp 9100, by rule "More".`, report.Of(hostfw.RuleProfileGap)[0].Detail)
+	report = hostfw.Policy{}.Check(parse(t, "web01", windowsJSON("443")))
+	ruletest.ExpectFailed(t, report)
+	ruletest.Expect(t, report, connsec.Pass, hostfw.RuleProfileGap, hostfw.RuleDisabled, hostfw.RuleHTTPSBlocked)
+	report = hostfw.Policy{}.Check(parse(t, "web01", strings.Replace(windowsJSON("443"), `"Public", "Enabled": 1`, `"Public", "Enabled": 0`, 1)))
+	ruletest.ExpectFailed(t, report, hostfw.RuleDisabled, hostfw.RuleProfileGap)
+	assert.Equal(t, "Every packet gets in (profile Public): no rule and no policy keeps any out.", report.Of(hostfw.RuleDisabled)[0].Detail)
+}
+
+func TestFindingsAreBounded(t *testing.T) {
+	var rules []string
+	for port := 20000; port < 20200; port += 2 {
+		text, _ := json.Marshal(port)
+		rules = append(rules, on(string(text), "accept"))
+	}
+	report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", rules...)))
+	extra := report.Of(hostfw.RuleExtraPort)
+	assert.Len(t, extra, 41)
+	assert.Equal(t, "60 more of the same kind are not listed.", extra[40].Detail)
+}
+
+func TestValidate(t *testing.T) {
+	ruletest.ExpectFailed(t, hostfw.Policy{}.Validate())
+	everyone := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	ruletest.ExpectFailed(t, hostfw.Policy{Services: []hostfw.Service{{Name: "RDP", Port: 3389, Sources: everyone}}}.Validate(), hostfw.RuleManagementOpen)
+	ruletest.ExpectFailed(t, hostfw.Policy{Services: []hostfw.Service{{Name: "Web", Port: 80, Sources: everyone}}}.Validate(), hostfw.RuleHTTPOpen)
+	ruletest.ExpectFailed(t, hostfw.Policy{Services: []hostfw.Service{admins}}.Validate())
+}
+
+func TestEvaluationJSON(t *testing.T) {
+	e := parse(t, "web01", nftTable("inet", "drop", from("192.0.2.0/24", `{"drop": null}`), on(`{"set": [443, {"range": [8000, 8010]}]}`, "accept"))).Evaluate()
+	got, err := json.Marshal(e)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"target": "web01", "kind": "nftables", "exposures": [
+		{"action": "accept", "protocol": "tcp", "ports": "443", "sources": ["0.0.0.0/0", "::/0"], "except": ["192.0.2.0/24"], "by": "inet filter input handle 7"},
+		{"action": "accept", "protocol": "tcp", "ports": "8000-8010", "sources": ["0.0.0.0/0", "::/0"], "except": ["192.0.2.0/24"], "by": "inet filter input handle 7"}]}`, string(got))
+	empty, err := json.Marshal(parse(t, "web01", nftTable("inet", "drop")).Evaluate())
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"target": "web01", "kind": "nftables", "exposures": []}`, string(empty))
+}
