@@ -103,6 +103,7 @@ func steps(from []Step) string {
 var volatile = regexp.MustCompile(`"(handle|packets|bytes)": \d+(, )?`)
 
 func TestPlanNFTablesForReal(t *testing.T) {
+	t.Parallel()
 	nft, sh := realsrv.Need(t, "nft"), realsrv.Need(t, "sh")
 	realsrv.Need(t, "root")
 	for name, policy := range map[string]Policy{"https only": {}, "office": office(), "a name with spaces, everyone": {
@@ -149,6 +150,7 @@ func TestPlanNFTablesForReal(t *testing.T) {
 
 // ufw gets a copy of its configuration, mounted over the host's in a mount namespace.
 func TestPlanUFWForReal(t *testing.T) {
+	t.Parallel()
 	realsrv.Need(t, "ufw")
 	realsrv.Need(t, "root")
 	unshare := realsrv.Need(t, "unshare")
@@ -199,6 +201,7 @@ sh ./undo
 
 // firewalld runs with a configuration and a message bus of its own.
 func TestPlanFirewalldForReal(t *testing.T) {
+	t.Parallel()
 	realsrv.Need(t, "firewalld")
 	realsrv.Need(t, "dbus-daemon")
 	realsrv.Need(t, "nft")
