@@ -17,7 +17,7 @@ func (d draft) nftables() Plan {
 	line("delete table inet %s", table)
 	line("table inet %s {", table)
 	line("\tchain input {")
-	line("\t\ttype filter hook input priority filter; policy drop;")
+	line("\t\ttype filter hook input priority 0; policy drop;")
 	line("\t\tct state established,related accept")
 	line("\t\tct state invalid drop")
 	line("\t\tiifname \"lo\" accept")
@@ -52,7 +52,6 @@ func (d draft) nftables() Plan {
 		Assumes: []string{
 			"Other tables stay as they are: what one of them drops stays dropped, HTTPS too. Forwarded packets (containers, routing) are not touched.",
 			"The address is static or comes by DHCPv4, whose clients do not depend on the filter; for DHCPv6 take out the comment mark.",
-			"nftables 0.9.3 or later.",
 		},
 		Apply: []Step{
 			{"Write the rule set.", "cat > " + file + " <<'END'\n" + b.String() + "\nEND"},

@@ -133,18 +133,19 @@ type psProfile struct {
 	Name, Profile, Enabled, DefaultInboundAction, AllowInboundRules, AllowLocalFirewallRules psValue
 }
 
-// psExport is what WindowsExport writes. The names without "Filters" are what people call the
-// lists who write a script of their own.
+// psExport is what WindowsExport writes.
 type psExport struct {
-	Rules    []psRule
-	Profiles []psProfile
+	PolicyStore psValue
+	Rules       []psRule
+	Profiles    []psProfile
 
 	PortFilters, AddressFilters, ApplicationFilters, ServiceFilters []psFilters
 	InterfaceFilters, InterfaceTypeFilters, SecurityFilters         []psFilters
 }
 
 // parseWindowsJSON compiles an export of the NetSecurity cmdlets: the object that WindowsExport
-// writes, or a list of rules with the properties of their filters among their own.
+// writes, or a list of rules with the properties of their filters among their own. An export that
+// does not say from which store it is may lack the rules of Group Policy; it is taken as it is.
 func parseWindowsJSON(data []byte) (*program, error) {
 	text, err := windowsText(data)
 	if err != nil {
@@ -167,6 +168,8 @@ func parseWindowsJSON(data []byte) (*program, error) {
 		return nil, fmt.Errorf("hostfw: this is no export of Windows Firewall's rules (%s); %s", setting.OneLine(err.Error()), how)
 	case len(export.Rules) == 0:
 		return nil, errors.New("hostfw: this JSON has no rules of Windows Firewall; " + how)
+	case export.PolicyStore.text() != "" && !strings.EqualFold(export.PolicyStore.text(), "ActiveStore"):
+		return nil, fmt.Errorf("hostfw: this is the policy store %s, not what applies on the host; %s", quoted(export.PolicyStore.text()), how)
 	case len(export.Rules) > mostRules:
 		return nil, fmt.Errorf("hostfw: more than %d rules", mostRules)
 	}

@@ -275,6 +275,7 @@ func TestWindowsJSONMistakes(t *testing.T) {
 		`{"Rules":[{"DisplayName":"R","Direction":1,"Action":2,"Enabled":1,"Profile":9}]}`:                 `hostfw: rule 1 ("R"): unknown Profile "9"`,
 		`{"Rules":[{"Direction":1,"Action":2}],"Profiles":[{"Name":"Home"}]}`:                              `hostfw: unknown profile "Home"`,
 		`{"Rules":[{"Direction":1,"Action":2}],"Profiles":[{"Name":"Public","DefaultInboundAction":"x"}]}`: `hostfw: profile Public: unknown value "x" of DefaultInboundAction`,
+		`{"PolicyStore":"PersistentStore","Rules":[{"Direction":1,"Action":2}]}`:                           `hostfw: this is the policy store "PersistentStore", not what applies on the host; ` + how,
 		`{"Rules":[{"Direction":{"a":1},"Action":2}]}`:                                                     "hostfw: this is no export of Windows Firewall's rules (a property is an object without a value); " + how,
 	} {
 		_, err := parseWindowsJSON([]byte(in))
