@@ -197,6 +197,7 @@ func splitArguments(line string) ([]string, error) {
 
 // iptRule is a rule that is being compiled, word by word.
 type iptRule struct {
+	header  string // an extension header that it asks for
 	words   []string
 	match   match
 	modules []string
@@ -394,6 +395,10 @@ var quietModules = []string{"tcp", "udp", "icmp", "icmp6", "multiport", "conntra
 	"dscp", "tos", "u32", "bpf", "geoip", "policy", "helper", "ipv6header", "rt", "frag", "hbh", "dst", "eui64", "cgroup", "cpu", "devgroup", "dccp", "sctp", "esp", "ah", "realm", "rateest",
 	"nfacct", "connbytes", "connlabel", "cluster", "ecn", "tcpmss", "ipvs", "l2tp", "osf", "srh", "mh"}
 
+// headerModules ask for an extension header of IPv6. An ordinary packet has none, and its sender
+// need not add one to be dropped, but may to be let in.
+var headerModules = []string{"rt", "frag", "hbh", "dst", "mh"}
+
 // module compiles a module that asks something without options.
 func (r *iptRule) module(name string) {
 	if name == "rpfilter" {
@@ -438,6 +443,10 @@ func (r *iptRule) extension(word string, arguments []string) {
 			r.above = true
 		} else {
 			r.below = "-m " + module
+		}
+	case slices.Contains(headerModules, module) && !r.not:
+		if r.header == "" {
+			r.header = setting.OneLine("-m " + module + " " + strings.Join(append([]string{word}, arguments...), " "))
 		}
 	case module == "recent":
 		r.recently(word)
@@ -524,6 +533,13 @@ func (t *iptables) compile(r *iptRule, by string) rule {
 		out.verdict = verdictJump
 		if !r.jump {
 			out.verdict = verdictGoto
+		}
+	}
+	if r.header != "" {
+		if out.verdict == verdictDrop || out.verdict == verdictReject {
+			out.match.nothing = true
+		} else {
+			out.match = out.match.and(match{unmodelled: r.header})
 		}
 	}
 	if r.below != "" && slices.Contains([]verdict{verdictDrop, verdictReject, verdictJump, verdictGoto}, out.verdict) {

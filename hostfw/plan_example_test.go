@@ -20,7 +20,7 @@ func ExamplePolicy_Plan() {
 		fmt.Println(err)
 		return
 	}
-	for _, step := range plan.Apply[3:] {
+	for _, step := range plan.Apply[4:] {
 		fmt.Println("# " + step.Comment)
 		fmt.Println(step.Command)
 	}

@@ -35,12 +35,14 @@ func (d draft) netsh() (Plan, error) {
 		}
 		rules = append(rules, fmt.Sprintf(add, o.name, fmt.Sprintf("protocol=%s localport=%d remoteip=%s", o.protocol, o.port, strings.ToLower(strings.Join(sources, ",")))))
 	}
+	// A mistake must come to light before the old rules are gone.
+	rehearsal := strings.Join(rules, " || exit /b 1\n") + " || exit /b 1"
 	for _, c := range coreRules {
 		rules = append(rules, fmt.Sprintf(add, d.name+" core "+c.name, c.match))
 	}
 	return Plan{
 		Assumes: append([]string{
-			"A command prompt with administrator rights. As a file, name it .cmd.",
+			"It is run as a file, NAME.cmd, at a command prompt with administrator rights.",
 			"All other inbound rules are removed, those that block included. Outbound connections are allowed by default afterwards, which is Windows' own default; their rules stay.",
 			"Between removing and adding, for a moment nobody gets in.",
 		}, windowsAssumes...),
@@ -48,6 +50,7 @@ func (d draft) netsh() (Plan, error) {
 			{"Keep what is there, once, and go no further without.", "if not exist " + backup + " netsh advfirewall export " + backup + "\nif not exist " + backup + " exit /b 1"},
 			{"If you are not at the console, let the host undo this by itself (set the time). Once a new session has worked: schtasks /delete /tn " + d.id + "-undo /f",
 				":: schtasks /create /tn " + d.id + "-undo /ru SYSTEM /sc once /st 23:59 /tr \"netsh advfirewall import %ProgramData%\\" + d.id + "-firewall-before.wfw\""},
+			{"See that netsh takes the policy's rules, while the old ones are still there.", rehearsal},
 			{"Remove the inbound rules, and add the policy's and those that IP needs.", "netsh advfirewall firewall delete rule name=all dir=in\n" + strings.Join(rules, "\n")},
 			{"Block by default, with the firewall on, on every profile.", "netsh advfirewall set allprofiles firewallpolicy blockinbound,allowoutbound\nnetsh advfirewall set allprofiles state on"},
 		},

@@ -155,7 +155,8 @@ func TestPlanUFWForReal(t *testing.T) {
 	realsrv.Need(t, "root")
 	unshare := realsrv.Need(t, "unshare")
 	netns, dir := realsrv.NewNetns(t), realsrv.NewDir(t, "").Path()
-	policy := office()
+	// Each command of ufw takes its time: a small policy.
+	policy := Policy{Services: []Service{{Name: "ssh", Port: 22, Sources: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/24"), netip.MustParsePrefix("fd00:20::/64")}}}}
 	plan, err := policy.Plan(UFW)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(dir+"/apply", []byte(plan.Text()), 0o700))
@@ -176,6 +177,10 @@ sh ./undo
 kept > out/after
 ufw status > out/status
 sh ./undo
+sed -i 's/^IPV6=.*/IPV6=no/' /etc/default/ufw
+kept > out/before6
+if sh ./apply > out/refused 2>&1; then exit 1; fi
+kept > out/after6
 `
 	out, err := realsrv.Run(t, realsrv.Cmd{Path: unshare, Args: []string{"--mount", "sh", "-c", all}, Netns: netns})
 	require.NoError(t, err, out)
@@ -186,6 +191,8 @@ sh ./undo
 	}
 	assert.Equal(t, get("before"), get("after"), "undo")
 	assert.Contains(t, get("status"), "inactive")
+	assert.Equal(t, get("before6"), get("after6"), "what ufw refuses is refused before anything is changed")
+	assert.Contains(t, get("refused"), "IPv6")
 	assert.Equal(t, get("first"), get("second"), "twice is harmless")
 	assert.Contains(t, get("first"), "ENABLED=yes")
 	var parts []Ruleset
@@ -300,7 +307,10 @@ func TestPlanNetshRules(t *testing.T) {
 		text.WriteString(name + " Profile Settings: \nState                                 ON\nFirewall Policy                       BlockInbound,AllowOutbound\n\n")
 	}
 	rules := 0
-	for line := range strings.SplitSeq(steps(plan.Apply), "\n") {
+	rehearsal, apply, ok := strings.Cut(steps(plan.Apply), "netsh advfirewall firewall delete rule name=all dir=in\n")
+	require.True(t, ok)
+	assert.Equal(t, 5, strings.Count(rehearsal, " || exit /b 1\n"))
+	for line := range strings.SplitSeq(apply, "\n") {
 		m := addRule.FindStringSubmatch(line)
 		if m == nil {
 			assert.NotContains(t, line, "add rule")

@@ -10,14 +10,14 @@ import (
 // there is kept in a directory.
 func (d draft) ufw() Plan {
 	backup := "/var/lib/" + d.id + "-ufw-before"
-	var b strings.Builder
+	var rules []string
 	for _, o := range d.opens {
 		if o.everyone {
-			fmt.Fprintf(&b, "ufw allow %d/%s comment '%s'\n", o.port, o.protocol, o.name)
+			rules = append(rules, fmt.Sprintf("allow %d/%s comment '%s'", o.port, o.protocol, o.name))
 			continue
 		}
 		for _, source := range slices.Concat(o.v4, o.v6) {
-			fmt.Fprintf(&b, "ufw allow proto %s from %s to any port %d comment '%s'\n", o.protocol, source, o.port, o.name)
+			rules = append(rules, fmt.Sprintf("allow proto %s from %s to any port %d comment '%s'", o.protocol, source, o.port, o.name))
 		}
 	}
 	files := "/etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/before.rules /etc/ufw/before6.rules /etc/ufw/after.rules /etc/ufw/after6.rules /etc/ufw/ufw.conf /etc/default/ufw"
@@ -30,10 +30,11 @@ func (d draft) ufw() Plan {
 		},
 		Apply: []Step{
 			{"Keep what is there, once.", "if [ ! -d " + backup + " ]; then\n\trm -rf " + backup + ".new\n\tmkdir -m 700 " + backup + ".new\n\tcp -p " + files + " " + backup + ".new/\n\tmv " + backup + ".new " + backup + "\nfi"},
+			{"Let ufw check the rules; nothing is changed yet.", "ufw --dry-run " + strings.Join(rules, " >/dev/null\nufw --dry-run ") + " >/dev/null"},
 			{"If you are not at the console, let the host switch the filter off after ten minutes. Once a new session has worked: systemctl stop " + d.id + "-ufw-undo.timer",
 				"# systemd-run --unit=" + d.id + "-ufw-undo --on-active=10min ufw disable"},
 			{"Begin with nothing, and block by default.", "ufw --force reset\nufw default deny incoming"},
-			{"Open what the policy opens.", strings.TrimSuffix(b.String(), "\n")},
+			{"Open what the policy opens.", "ufw " + strings.Join(rules, "\nufw ")},
 			{"Switch it on.", "ufw --force enable"},
 		},
 		Undo: []Step{
