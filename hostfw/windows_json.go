@@ -22,7 +22,7 @@ import (
 const WindowsExport = `$s = @{ PolicyStore = 'ActiveStore' }; ` +
 	`[ordered]@{ PolicyStore = 'ActiveStore'; Computer = $env:COMPUTERNAME; ` +
 	`Profiles = @(Get-NetFirewallProfile @s | Select-Object Name, Enabled, DefaultInboundAction, AllowInboundRules, AllowLocalFirewallRules); ` +
-	`Rules = @(Get-NetFirewallRule @s | Select-Object InstanceID, DisplayName, Enabled, Direction, Action, Profile, Owner, PolicyStoreSourceType); ` +
+	`Rules = @(Get-NetFirewallRule @s | Select-Object InstanceID, DisplayName, Enabled, Direction, Action, Profile, Owner, PolicyStoreSourceType, PolicyAppId, RemoteDynamicKeywordAddresses); ` +
 	`PortFilters = @(Get-NetFirewallPortFilter @s | Select-Object InstanceID, Protocol, LocalPort, RemotePort, DynamicTarget); ` +
 	`AddressFilters = @(Get-NetFirewallAddressFilter @s | Select-Object InstanceID, LocalAddress, RemoteAddress); ` +
 	`ApplicationFilters = @(Get-NetFirewallApplicationFilter @s | Select-Object InstanceID, Program, Package); ` +
