@@ -7,14 +7,18 @@ import (
 	"strings"
 )
 
+// zoneEnd keeps a policy from the names of zones that are there: "public", "work".
+const zoneEnd = "-in"
+
 // mostZone is how long firewalld lets the name of a zone be.
-const mostZone = 17
+const mostZone = 17 - len(zoneEnd)
 
 // firewalld is a zone of the policy's own that becomes the default one.
 func (d draft) firewalld() (Plan, error) {
 	if len(d.id) > mostZone {
-		return Plan{}, fmt.Errorf("hostfw: firewalld's zones have names of at most %d characters, and the policy's name becomes one", mostZone)
+		return Plan{}, fmt.Errorf("hostfw: the policy's name has more than %d characters, which is too long for a zone of firewalld", mostZone)
 	}
+	d.id += zoneEnd
 	before := "/var/lib/" + d.id + "-zone-before"
 	zone := "firewall-cmd --permanent --zone=" + d.id + " "
 	commands := []string{

@@ -43,6 +43,7 @@ var windowsAssumes = []string{
 // Get-NetFirewallRule, Disable-NetFirewallRule, Remove-NetFirewallRule, Set-NetFirewallProfile).
 func (d draft) powerShell() (Plan, error) {
 	backup := "(Join-Path $env:ProgramData '" + d.id + "-firewall-before.wfw')"
+	ours := d.name + " inbound" // a group that is nobody else's
 	var rules []string
 	for _, o := range d.opens {
 		sources, err := o.windowsSources()
@@ -53,9 +54,8 @@ func (d draft) powerShell() (Plan, error) {
 			sources[i] = "'" + sources[i] + "'"
 		}
 		rules = append(rules, fmt.Sprintf("New-NetFirewallRule -Name '%[1]s' -DisplayName '%[1]s' -Group '%[2]s' -Direction Inbound -Action Allow -Enabled True -Profile Any -Protocol %[3]s -LocalPort %[4]d -RemoteAddress %[5]s | Out-Null",
-			o.name, d.name, strings.ToUpper(o.protocol.String()), o.port, strings.Join(sources, ", ")))
+			o.name, ours, strings.ToUpper(o.protocol.String()), o.port, strings.Join(sources, ", ")))
 	}
-	group := "-Group '" + d.name + "'"
 	return Plan{
 		Assumes: append([]string{
 			"Windows PowerShell 5.1 or PowerShell 7, as an administrator, on Windows 8 or Server 2012 and later.",
@@ -67,11 +67,11 @@ func (d draft) powerShell() (Plan, error) {
 			{"If you are not at the console, let the host undo this by itself (set the time). Once a new session has worked: schtasks /delete /tn " + d.id + "-undo /f",
 				"# schtasks /create /tn " + d.id + "-undo /ru SYSTEM /sc once /st 23:59 /tr \"netsh advfirewall import $env:ProgramData\\" + d.id + "-firewall-before.wfw\""},
 			{"The policy's rules come first, so that a way in is open before others close.",
-				"Get-NetFirewallRule " + group + " -ErrorAction SilentlyContinue | Remove-NetFirewallRule\n" + strings.Join(rules, "\n")},
+				"Get-NetFirewallRule -Group '" + ours + "' -ErrorAction SilentlyContinue | Remove-NetFirewallRule\n" + strings.Join(rules, "\n")},
 			{"Switch off every other inbound rule that allows something. Of Core Networking, the tunnels go too.",
 				"$tunnels = 'CoreNet-Teredo-In', 'CoreNet-IPHTTPS-In'\n" +
 					"Get-NetFirewallRule -Direction Inbound -Action Allow -Enabled True |\n" +
-					"    Where-Object { $_.Group -ne '" + d.name + "' -and ($_.Group -ne '@FirewallAPI.dll,-25000' -or $_.Name -in $tunnels) } |\n" +
+					"    Where-Object { $_.Group -ne '" + ours + "' -and ($_.Group -ne '@FirewallAPI.dll,-25000' -or $_.Name -in $tunnels) } |\n" +
 					"    Disable-NetFirewallRule"},
 			{"Block by default, with the firewall on, on every profile.", "Set-NetFirewallProfile -Profile Domain, Private, Public -Enabled True -DefaultInboundAction Block -AllowInboundRules True"},
 		},

@@ -218,7 +218,7 @@ func TestPlanFirewalldForReal(t *testing.T) {
 	policy := office()
 	plan, err := policy.Plan(Firewalld)
 	require.NoError(t, err)
-	const kept = "/var/lib/connsec-zone-before"
+	const kept = "/var/lib/connsec-in-zone-before"
 	script(t, dir, "apply", plan.Text(), kept)
 	script(t, dir, "undo", steps(plan.Undo), kept)
 	require.NoError(t, os.WriteFile(dir+"/bus.conf", []byte(`<busconfig><type>system</type><listen>unix:path=`+dir+`/bus</listen><auth>EXTERNAL</auth>
@@ -235,7 +235,7 @@ sh ./apply
 nft -j list ruleset > out/first
 sh ./apply
 nft -j list ruleset > out/second
-firewall-cmd --zone=connsec --list-all > out/zone
+firewall-cmd --zone=connsec-in --list-all > out/zone
 sh ./undo
 firewall-cmd --get-default-zone > out/after
 firewall-cmd --permanent --get-zones > out/zones

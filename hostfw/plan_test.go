@@ -95,8 +95,8 @@ func TestPlanRefuses(t *testing.T) {
 	}
 	_, err := Policy{}.Plan(Target(9))
 	require.EqualError(t, err, "hostfw: cannot plan for target(9)")
-	_, err = Policy{Name: "eighteen-letters-x"}.Plan(Firewalld)
-	require.EqualError(t, err, "hostfw: firewalld's zones have names of at most 17 characters, and the policy's name becomes one")
+	_, err = Policy{Name: "fifteen letters"}.Plan(Firewalld)
+	require.EqualError(t, err, "hostfw: the policy's name has more than 14 characters, which is too long for a zone of firewalld")
 	half := one(Service{Name: "a", Port: 1, Sources: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}})
 	for _, target := range []Target{PowerShell, Netsh} {
 		_, err = half.Plan(target)
