@@ -154,6 +154,8 @@ type judge struct {
 	policy   Policy
 	e        Evaluation
 	filtered []slice // in which something is kept out, and not everything let in by default
+	// loose holds the protocols that a slice lets in by default.
+	loose map[slice][2]bool
 	byKind   map[slice]posture
 	findings map[*connsec.Rule]*about
 	report   connsec.Report
@@ -206,7 +208,7 @@ func (s slice) String() string {
 // slices finds the posture of each slice. The default allows if it lets half of the ports of
 // either protocol in from everyone.
 func (j *judge) slices() {
-	j.byKind = map[slice]posture{}
+	j.byKind, j.loose = map[slice]posture{}, map[slice][2]bool{}
 	for _, v4 := range []bool{true, false} {
 		for _, profile := range j.e.profiles {
 			s := slice{v4, profile}
@@ -231,6 +233,10 @@ func (j *judge) slices() {
 				j.byKind[s] = open
 			case accepted[TCP] >= half || accepted[UDP] >= half:
 				j.byKind[s] = allows
+				j.loose[s] = [2]bool{TCP: accepted[TCP] >= half, UDP: accepted[UDP] >= half}
+				if accepted[TCP] < half && unknown[TCP] < half || accepted[UDP] < half && unknown[UDP] < half {
+					j.filtered = append(j.filtered, s)
+				}
 			case unknown[TCP] >= half || unknown[UDP] >= half:
 				j.byKind[s] = untold
 			default:
@@ -369,7 +375,7 @@ func (j *judge) gaps(in, notIn slice, everyone bool) []Exposure {
 	var out []Exposure
 	for i := range j.e.Exposures {
 		x := j.e.Exposures[i]
-		if x.Action != Accept || !x.in(in) || everyone && !wide(x.sources(in.v4), in.v4) {
+		if x.Action != Accept || !x.in(in) || j.loose[in][x.Protocol] || j.loose[notIn][x.Protocol] || everyone && !wide(x.sources(in.v4), in.v4) {
 			continue
 		}
 		rest := portSpans(portSet{x.Ports})
@@ -422,7 +428,7 @@ func (j *judge) profiles() {
 		j.add(RuleProfileGap, x.subject(), connsec.Unknown("Whether %s %s is open in the profile %s alone depends on %q.", x.Protocol, x.Ports, strings.Join(x.Profiles, ", "), x.Unmodelled))
 	case len(j.filtered) == 0:
 		j.add(RuleProfileGap, "", connsec.Skipped("No profile filters."))
-	case postures[open] || postures[allows]:
+	case postures[open] && (postures[blocks] || postures[allows]), postures[allows] && postures[blocks]:
 		j.add(RuleProfileGap, "", connsec.Failed("Some profiles block what no rule names, and others let it in."))
 	default:
 		j.add(RuleProfileGap, "", connsec.Passed("All profiles let in the same ports."))
@@ -449,7 +455,7 @@ func (j *judge) exposures() {
 	}
 	for i := range j.e.Exposures {
 		x := j.e.Exposures[i]
-		if !slices.ContainsFunc(j.filtered, x.in) {
+		if !slices.ContainsFunc(j.filtered, func(s slice) bool { return x.in(s) && !j.loose[s][x.Protocol] }) {
 			continue
 		}
 		for _, part := range j.split(x) {

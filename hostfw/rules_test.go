@@ -3,6 +3,7 @@ package hostfw_test
 import (
 	"encoding/json"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -135,27 +136,30 @@ func TestUnmodelled(t *testing.T) {
 	})
 }
 
-// windowsJSON is an export of Windows with the same rules in all profiles but Public.
-func windowsJSON(publicPort string) string {
-	return `{"PolicyStore": "ActiveStore",
-		"Profiles": [{"Name": "Domain", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}, {"Name": "Private", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}, {"Name": "Public", "Enabled": 1, "DefaultInboundAction": 4, "AllowInboundRules": 1, "AllowLocalFirewallRules": 1}],
-		"Rules": [
-			{"InstanceID": "https", "DisplayName": "HTTPS", "Enabled": 1, "Direction": 1, "Action": 2, "Profile": 0},
-			{"InstanceID": "more", "DisplayName": "More", "Enabled": 1, "Direction": 1, "Action": 2, "Profile": 4}],
-		"PortFilters": [{"InstanceID": "https", "Protocol": "TCP", "LocalPort": "443", "RemotePort": "Any"}, {"InstanceID": "more", "Protocol": "TCP", "LocalPort": "` + publicPort + `", "RemotePort": "Any"}],
-		"AddressFilters": [{"InstanceID": "https", "LocalAddress": "Any", "RemoteAddress": "Any"}, {"InstanceID": "more", "LocalAddress": "Any", "RemoteAddress": "Any"}]}`
-}
-
 func TestProfileGap(t *testing.T) {
-	report := hostfw.Policy{}.Check(parse(t, "web01", windowsJSON("9100")))
+	data, err := os.ReadFile("testdata/windows/hardened.json")
+	require.NoError(t, err)
+	hardened := string(data)
+	// As it is, Remote Desktop is open to administrators in two profiles.
+	report := hostfw.Policy{}.Check(parse(t, "web01", hardened))
 	ruletest.ExpectFailed(t, report, hostfw.RuleProfileGap, hostfw.RuleExtraPort)
-	assert.Equal(t, `Open in profile Public and not in Domain: tcp 9100, by rule "More".`, report.Of(hostfw.RuleProfileGap)[0].Detail)
-	report = hostfw.Policy{}.Check(parse(t, "web01", windowsJSON("443")))
+	assert.Contains(t, report.Of(hostfw.RuleProfileGap)[0].Detail, "Open in profile Domain and not in Public: tcp 3389, by rule \"connsec RDP 3389\"")
+	// Without it, all profiles are alike.
+	same := strings.Replace(hardened, `"DisplayName": "connsec RDP 3389", "Enabled": "True"`, `"DisplayName": "connsec RDP 3389", "Enabled": "False"`, 1)
+	if same == hardened {
+		same = strings.Replace(hardened, `"LocalPort": "3389"`, `"LocalPort": "443"`, 1)
+	}
+	require.NotEqual(t, hardened, same)
+	report = hostfw.Policy{}.Check(parse(t, "web01", same))
 	ruletest.ExpectFailed(t, report)
 	ruletest.Expect(t, report, connsec.Pass, hostfw.RuleProfileGap, hostfw.RuleDisabled, hostfw.RuleHTTPSBlocked)
-	report = hostfw.Policy{}.Check(parse(t, "web01", strings.Replace(windowsJSON("443"), `"Public", "Enabled": 1`, `"Public", "Enabled": 0`, 1)))
-	ruletest.ExpectFailed(t, report, hostfw.RuleDisabled, hostfw.RuleProfileGap)
-	assert.Equal(t, "Every packet gets in (profile Public): no rule and no policy keeps any out.", report.Of(hostfw.RuleDisabled)[0].Detail)
+
+	data, err = os.ReadFile("testdata/windows/weak.json")
+	require.NoError(t, err)
+	report = hostfw.Policy{}.Check(parse(t, "web01", string(data)))
+	// Private is off, Public lets everything in by default, Domain opens HTTP.
+	ruletest.ExpectFailed(t, report, hostfw.RuleDisabled, hostfw.RuleDefaultAllow, hostfw.RuleProfileGap, hostfw.RuleHTTPOpen, hostfw.RuleExtraPort)
+	assert.Equal(t, "Every packet gets in (profile Private): no rule and no policy keeps any out.", report.Of(hostfw.RuleDisabled)[0].Detail)
 }
 
 func TestFindingsAreBounded(t *testing.T) {
