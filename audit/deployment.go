@@ -35,6 +35,7 @@ type Deployment struct {
 	Certificates []Certificates `yaml:"certificates"`
 	SecURL       []SecURL       `yaml:"securl"`
 	Circle       []Circle       `yaml:"circle"`
+	Firewall     []Firewall     `yaml:"firewall"`
 
 	Waivers []Waiver `yaml:"waivers"`
 

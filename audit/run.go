@@ -77,6 +77,7 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.Certificates)
 	out = appendItems(out, d.SecURL)
 	out = appendItems(out, d.Circle)
+	out = appendItems(out, d.Firewall)
 	return out
 }
 
@@ -207,7 +208,7 @@ func (c check) report(ctx context.Context) connsec.Report {
 }
 
 // packages whose names stand in front of their errors.
-var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "apisec", "securl", "circlehttps"}
+var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "securl", "circlehttps", "hostfw"}
 
 // oneLine is an error as the detail of a finding: without the package's name in front.
 func oneLine(err error) string {

@@ -11,10 +11,10 @@ import (
 )
 
 var (
-	nistFirewall = connsec.Citation{Doc: "NIST SP 800-41 Rev. 1", Section: "4.1", URL: "https://csrc.nist.gov/pubs/sp/800/41/r1/final"}
+	nistFirewall = connsec.Citation{Doc: "NIST SP 800-41 Rev. 1", Section: "4", URL: "https://csrc.nist.gov/pubs/sp/800/41/r1/final"}
 	cisServers   = connsec.Citation{Doc: "CIS Controls v8", Section: "4.4", URL: "https://www.cisecurity.org/controls/secure-configuration-of-enterprise-assets-and-software"}
-	nistIPv6     = connsec.Citation{Doc: "NIST SP 800-119", Section: "6.3", URL: "https://csrc.nist.gov/pubs/sp/800/119/final"}
-	httpsOnly    = connsec.Citation{Doc: "RFC 9110", Section: "17.1", URL: "https://www.rfc-editor.org/rfc/rfc9110#section-17.1"}
+	nativeIPv6   = connsec.Citation{Doc: "RFC 7123", Section: "2", URL: "https://www.rfc-editor.org/rfc/rfc7123#section-2"}
+	plainHTTP    = connsec.Citation{Doc: "RFC 6797", Section: "2.3.1", URL: "https://www.rfc-editor.org/rfc/rfc6797#section-2.3.1"}
 )
 
 // RuleDisabled fails if a host, or one profile of it, filters nothing.
@@ -46,7 +46,7 @@ var RuleHTTPOpen = &connsec.Rule{
 	Why:      "Passwords and sessions that go through it are read by anyone on the path, and a first request in the clear can be answered by somebody else.",
 	Fix:      "Remove the rule that opens the port, and switch plain HTTP off in the product.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{httpsOnly},
+	Refs:     []connsec.Citation{plainHTTP},
 	Since:    "0.1.0",
 }
 
@@ -101,7 +101,7 @@ var RuleIPv6Gap = &connsec.Rule{
 	Why:      "Hosts speak IPv6 without being asked to. A service that is closed over IPv4 is reachable all the same.",
 	Fix:      "Write rules for both versions (table inet, ip6tables beside iptables), or switch IPv6 off on the host.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{nistIPv6},
+	Refs:     []connsec.Citation{nativeIPv6},
 	Since:    "0.1.0",
 }
 
@@ -155,7 +155,7 @@ type judge struct {
 	e        Evaluation
 	filtered []slice // in which something is kept out, and not everything let in by default
 	// loose holds the protocols that a slice lets in by default.
-	loose map[slice][2]bool
+	loose    map[slice][2]bool
 	byKind   map[slice]posture
 	findings map[*connsec.Rule]*about
 	report   connsec.Report
@@ -338,18 +338,19 @@ func (j *judge) versions() {
 	for _, profile := range j.e.profiles {
 		four, six := slice{true, profile}, slice{false, profile}
 		switch a, b := j.byKind[four], j.byKind[six]; {
-		case a == blocks && (b == open || b == allows):
+		case a == open || a == untold:
+		case b == untold:
+			judged, wider = true, true
+			j.add(RuleIPv6Gap, "", connsec.Unknown("What gets in over IPv6 depends on %q.", j.unmodelled()))
+		case j.isLoose(six, TCP) && !j.isLoose(four, TCP), j.isLoose(six, UDP) && !j.isLoose(four, UDP):
 			judged, wider = true, true
 			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open.", profileList([]string{profile})))
-		case a == blocks && b == blocks:
+		default:
 			judged = true
 			for _, gap := range j.gaps(six, four, true) {
 				wider = true
 				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("Open over IPv6 and not over IPv4: %s.", gap))
 			}
-		case a == blocks && b == untold:
-			judged, wider = true, true
-			j.add(RuleIPv6Gap, "", connsec.Unknown("What gets in over IPv6 depends on %q.", j.unmodelled()))
 		}
 	}
 	switch {
@@ -359,6 +360,9 @@ func (j *judge) versions() {
 		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out."))
 	}
 }
+
+// isLoose reports whether a slice lets a protocol in by default.
+func (j *judge) isLoose(s slice, p Protocol) bool { return j.byKind[s] == open || j.loose[s][p] }
 
 func (j *judge) reason(v4 bool) string {
 	for i := range j.e.Exposures {
@@ -423,13 +427,13 @@ func (j *judge) profiles() {
 	case len(seen) > 0:
 	case postures[untold]:
 		j.add(RuleProfileGap, "", connsec.Unknown("What gets in depends on %q.", j.unmodelled()))
+	case postures[open] && (postures[blocks] || postures[allows]), postures[allows] && postures[blocks]:
+		j.add(RuleProfileGap, "", connsec.Failed("Some profiles block what no rule names, and others let it in."))
 	case j.doubtfulGap() != nil:
 		x := j.doubtfulGap()
 		j.add(RuleProfileGap, x.subject(), connsec.Unknown("Whether %s %s is open in the profile %s alone depends on %q.", x.Protocol, x.Ports, strings.Join(x.Profiles, ", "), x.Unmodelled))
 	case len(j.filtered) == 0:
 		j.add(RuleProfileGap, "", connsec.Skipped("No profile filters."))
-	case postures[open] && (postures[blocks] || postures[allows]), postures[allows] && postures[blocks]:
-		j.add(RuleProfileGap, "", connsec.Failed("Some profiles block what no rule names, and others let it in."))
 	default:
 		j.add(RuleProfileGap, "", connsec.Passed("All profiles let in the same ports."))
 	}

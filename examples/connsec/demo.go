@@ -20,6 +20,7 @@ import (
 	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/circlehttps"
+	"github.com/connsec/connsec/hostfw"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/radiussec"
@@ -136,6 +137,7 @@ var demoFailures = []*connsec.Rule{
 	smtpsec.RuleCleartext, smtpsec.RuleTLSNotEnforced, radiussec.RuleSecretWeak, radiussec.RuleSecretReused, radiussec.RuleTransportUDP,
 	apisec.RuleSecretWeak, apisec.RuleSecretShared, apisec.RuleSecretOld, apisec.RuleUnknownClientAccepted, apisec.RuleEndpointCleartext, apisec.RuleGrantPIN,
 	circlehttps.RuleConfigSchemeMismatch, circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive,
+	hostfw.RuleDefaultAllow, hostfw.RuleIPv6Gap, hostfw.RuleManagementOpen, hostfw.RuleHTTPOpen,
 	sqlsec.RuleEncryptionUnset, sqlsec.RuleEncryptionNotForced, sqlsec.RuleLoginSA,
 }
 
@@ -284,7 +286,7 @@ func weakDeployment(s *stage) error {
 	if err := s.radiusClients("udp", "testing123"); err != nil {
 		return err
 	}
-	if err := s.weakAPI(); err != nil {
+	if err := s.firewall(weakFirewall); err != nil {
 		return err
 	}
 	return s.site("http")
@@ -359,7 +361,7 @@ func hardenedDeployment(s *stage) error {
 	if err := s.radiusClients("tls", "radsec"); err != nil {
 		return err
 	}
-	if err := s.hardenedAPI(cfg, host); err != nil {
+	if err := s.firewall(hardenedFirewall); err != nil {
 		return err
 	}
 	return s.site("https")

@@ -11,6 +11,7 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/apisec"
 	"github.com/connsec/connsec/circlehttps"
+	"github.com/connsec/connsec/hostfw"
 	"github.com/connsec/connsec/ldapsec"
 	"github.com/connsec/connsec/radiussec"
 	"github.com/connsec/connsec/securl"
@@ -37,6 +38,7 @@ func Packages() []Package {
 		{"apisec", "REST API client secrets", apisec.Rules()},
 		{"securl", "password columns and protected sites", securl.Rules()},
 		{"circlehttps", "XMPie Circle sites", circlehttps.Rules()},
+		{"hostfw", "Host firewalls", hostfw.Rules()},
 	}
 }
 
