@@ -343,3 +343,21 @@ func divideNames(b *box, rest []box, by names, dimension func(*box) *names) []bo
 	*dimension(b) = mine.combine(by, both)
 	return append(rest, r)
 }
+
+// reach is the first and the last port of a box or cut.
+type reach struct{ first, last uint16 }
+
+// reach of a rewritten box is every port, since its ports are the original ones.
+func (b *box) reach() reach {
+	if b.route.rewritten {
+		return reach{0, 65535}
+	}
+	return reach{uint16(b.ports[0].lo.lo), uint16(b.ports[len(b.ports)-1].hi.lo)}
+}
+
+func (c *cut) reach() reach {
+	if len(c.ports) == 0 {
+		return reach{0, 65535}
+	}
+	return reach{uint16(c.ports[0].lo.lo), uint16(c.ports[len(c.ports)-1].hi.lo)}
+}

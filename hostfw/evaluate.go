@@ -259,6 +259,7 @@ func (e *evaluation) walk(c *compiled, whole box, certain bool, depth int) []cel
 		return []cell{{whole, fate{accept: tooNested, drop: tooNested, returns: true, unmodelled: tooNested}}}
 	}
 	live := []cell{{box: whole}}
+	reaches := []reach{whole.reach()} // of live, apart, since most rules pass most boxes by
 	var done []cell
 	var rest []box
 	for i := range c.rules {
@@ -271,11 +272,12 @@ func (e *evaluation) walk(c *compiled, whole box, certain bool, depth int) []cel
 			}
 			return done
 		}
+		want := r.reach()
 		for j, n := 0, len(live); j < n; j++ {
-			l := live[j]
-			if !r.meets(&l.box) {
+			if reaches[j].last < want.first || want.last < reaches[j].first || !r.meets(&live[j].box) {
 				continue
 			}
+			l := live[j]
 			var hit box
 			hit, rest = r.divide(l.box, rest[:0])
 			var on []cell
@@ -288,11 +290,15 @@ func (e *evaluation) walk(c *compiled, whole box, certain bool, depth int) []cel
 				n--
 				last := len(live) - 1
 				live[j], live[n], live = live[n], live[last], live[:last]
+				reaches[j], reaches[n], reaches = reaches[n], reaches[last], reaches[:last]
 				j--
 				continue
 			}
-			live[j] = on[0]
-			live = append(live, on[1:]...)
+			live[j], reaches[j] = on[0], on[0].box.reach()
+			for k := range on[1:] {
+				live = append(live, on[k+1])
+				reaches = append(reaches, on[k+1].box.reach())
+			}
 		}
 	}
 	for _, l := range live {
