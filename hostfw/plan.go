@@ -179,12 +179,7 @@ func (p Policy) draft() (draft, error) {
 		return draft{}, errors.New("hostfw: the policy's name cannot stand in a plan; it is " + planNameRule)
 	}
 	d.id = strings.ReplaceAll(d.name, " ", "-")
-	https := p.HTTPS
-	if len(https) == 0 {
-		https = []uint16{443}
-	}
-	https = slices.Compact(slices.Sorted(slices.Values(https)))
-	for _, port := range https {
+	for _, port := range slices.Compact(slices.Sorted(slices.Values(p.https()))) {
 		if port == 0 {
 			return draft{}, errors.New("hostfw: port 0 cannot be opened")
 		}
@@ -251,14 +246,14 @@ func disjoint(sources []netip.Prefix) (v4, v6 []netip.Prefix) {
 	return v4, v6
 }
 
-// waysIn are the ports that administrators usually come in by.
-var waysIn = []uint16{22, 3389, 5985, 5986}
+// adminPorts are those that administrators usually come in by.
+var adminPorts = []uint16{22, 3389, 5985, 5986}
 
 // warnings says what a reader has to know of every plan.
 func (d draft) warnings() []string {
 	var kept []string
 	for _, o := range d.opens {
-		if !o.everyone && o.protocol == TCP && slices.Contains(waysIn, o.port) {
+		if !o.everyone && o.protocol == TCP && slices.Contains(adminPorts, o.port) {
 			from := make([]string, 0, len(o.v4)+len(o.v6))
 			for _, p := range slices.Concat(o.v4, o.v6) {
 				from = append(from, p.String())

@@ -259,12 +259,8 @@ func (c *windowsCompiler) boxes(r *windowsRule) (surely, maybe *match) {
 	doubt(r.sources.unsure, "remote address "+r.sources.text)
 	all.destinations = r.locals.possible
 	doubt(r.locals.unsure, "local address "+r.locals.text)
-	if all.sourcePorts = r.remotePorts.possible; !r.block && r.remotePorts.certain != nil {
-		all.sourcePorts = nil
-		doubt(true, "remote port "+r.remotePorts.text+", which is the sender's choice")
-	} else {
-		doubt(r.remotePorts.unsure, "remote port "+r.remotePorts.text)
-	}
+	all.sourcePorts = r.remotePorts.possible // which the sender picks; that is judged elsewhere
+	doubt(r.remotePorts.unsure, "remote port "+r.remotePorts.text)
 	if r.interfaces != nil {
 		yes.interfaces = &nameSet{names: r.interfaces}
 		all.interfaces = yes.interfaces

@@ -106,7 +106,7 @@ func TestWindowsCorners(t *testing.T) {
 		{"Domain", "192.168.1.1", TCP, 8004, Unknown, "LocalSubnet"},
 		{"Domain", "fe80::1", TCP, 8004, Unknown, "LocalSubnet"},
 		{"Domain", stranger, TCP, 8005, Drop, "default"},
-		{"Domain", stranger, TCP, 8006, Unknown, "the sender's choice"},
+		{"Domain", stranger, TCP, 8006, Drop, "default"},
 		{"Domain", stranger, TCP, 8007, Accept, "Port 8007"}, // a block that the sender avoids
 		{"Domain", stranger, TCP, 8008, Accept, `a.exe`},     // the block is another program's
 		{"Domain", stranger, TCP, 8009, Drop, "default"},     // the block is its own
@@ -130,6 +130,8 @@ func TestWindowsCorners(t *testing.T) {
 	assert.Equal(t, Accept, at(8002, "Ethernet", "192.0.2.1").Action)
 	assert.Equal(t, Unknown, at(8002, "Wireless", "192.0.2.1").Action, "nor a type about the alias")
 	assert.Equal(t, Accept, at(8005, "", "192.0.2.10").Action)
+	from53 := Packet{Source: netip.MustParseAddr(stranger), SourcePort: 53, Destination: netip.MustParseAddr("192.0.2.1"), Port: 8006, Profile: "Domain"}
+	assert.Equal(t, Accept, p.decide(from53).Action)
 }
 
 // Without the profiles nothing is certain: off lets all in, "block all" lets nothing in.
