@@ -12,7 +12,8 @@ func (p *program) decide(packet Packet) Decision {
 	if why := p.notCovered(packet.Source.Is4()); why != "" {
 		return Decision{Unmodelled: why}
 	}
-	f := p.pass(packet, newRoute(), 0, fate{})
+	work := 0
+	f := p.pass(packet, newRoute(), 0, fate{}, &work)
 	return f.decision()
 }
 
@@ -25,7 +26,7 @@ func (p *program) notCovered(v4 bool) string {
 
 // pass takes a packet through the base chains from the given one on. Before says who accepted it
 // so far.
-func (p *program) pass(packet Packet, r route, from int, before fate) fate {
+func (p *program) pass(packet Packet, r route, from int, before fate, work *int) fate {
 	for from < len(p.stages) && !r.passes(p.stages[from], packet.Source.Is4()) {
 		from++
 	}
@@ -33,14 +34,14 @@ func (p *program) pass(packet Packet, r route, from int, before fate) fate {
 		return r.accepted(before)
 	}
 	s := p.stages[from]
-	end, r := walk(s.chain, packet, r.seen(s), true, 0)
+	end, r := walk(s.chain, packet, r.seen(s), true, 0, work)
 	ended, on := s.behind(end)
 	if on.accept != "" {
-		ended.add(p.pass(packet, r, from+1, on.named(before)))
+		ended.add(p.pass(packet, r, from+1, on.named(before), work))
 	}
 	for _, n := range on.rewrites {
 		for _, way := range r.ways(n, packet.Port) {
-			ended.add(p.pass(packet, way, from+1, fate{}))
+			ended.add(p.pass(packet, way, from+1, fate{}, work))
 		}
 	}
 	return ended
@@ -48,9 +49,12 @@ func (p *program) pass(packet Packet, r route, from int, before fate) fate {
 
 // walk takes a packet through a chain, if that is certain to be reached. It returns what may
 // happen, and the route behind the chain.
-func walk(c *chain, packet Packet, r route, certain bool, depth int) (fate, route) {
+func walk(c *chain, packet Packet, r route, certain bool, depth int, work *int) (fate, route) {
 	if depth > mostNested {
-		return fate{accept: c.name, drop: c.name, returns: true, unmodelled: tooNested}, r
+		return anything(tooNested), r
+	}
+	if *work += len(c.rules); *work > mostWork/100 {
+		return anything(tooComplex), r
 	}
 	var f fate
 	for i := range c.rules {
@@ -69,7 +73,7 @@ func walk(c *chain, packet Packet, r route, certain bool, depth int) (fate, rout
 			f.add(fate{accept: rule.by, drop: rule.by})
 		case verdictJump, verdictGoto:
 			var inner fate
-			inner, r = walk(rule.target, packet, r, sure && certain && f.open(), depth+1)
+			inner, r = walk(rule.target, packet, r, sure && certain && f.open(), depth+1, work)
 			comesBack := inner.returns
 			if rule.verdict == verdictJump {
 				inner.returns = false

@@ -256,7 +256,7 @@ func refine(a, b []cell) []cell {
 // walk takes a box through a chain, as the function of the same name does a packet.
 func (e *evaluation) walk(c *compiled, whole box, certain bool, depth int) []cell {
 	if depth > mostNested {
-		return []cell{{whole, fate{accept: tooNested, drop: tooNested, returns: true, unmodelled: tooNested}}}
+		return []cell{{whole, anything(tooNested)}}
 	}
 	live := []cell{{box: whole}}
 	reaches := []reach{whole.reach()} // of live, apart, since most rules pass most boxes by
@@ -267,7 +267,7 @@ func (e *evaluation) walk(c *compiled, whole box, certain bool, depth int) []cel
 		e.work += len(live)
 		if e.work > mostWork {
 			for _, l := range live {
-				l.fate.add(fate{accept: tooComplex, drop: tooComplex, returns: true, unmodelled: tooComplex})
+				l.fate.add(anything(tooComplex))
 				done = append(done, l)
 			}
 			return done

@@ -8,7 +8,10 @@ import (
 // mostNested bounds how deep chains may call each other. The kernel allows 16.
 const mostNested = 32
 
-const tooNested = "chains that call each other too deep, or in a circle"
+const tooNested = "chains that call each other too deep"
+
+// anything is the fate of packets that nobody can follow.
+func anything(why string) fate { return fate{accept: why, drop: why, returns: true, unmodelled: why} }
 
 // unfiltered is who accepts what no base chain looks at.
 const unfiltered = "no base chain"

@@ -38,6 +38,9 @@ func Parse(name string, data []byte) (Ruleset, error) {
 	if err != nil {
 		return Ruleset{}, fmt.Errorf("hostfw: %s: %s", setting.OneLine(name), strings.TrimPrefix(err.Error(), "hostfw: "))
 	}
+	if chain, is := program.circle(); is {
+		return Ruleset{}, fmt.Errorf("hostfw: %s: the chain %q calls itself, which no kernel allows; is the export complete?", setting.OneLine(name), chain)
+	}
 	return Ruleset{Target: name, Kind: kind, program: program}, nil
 }
 

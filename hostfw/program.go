@@ -276,3 +276,33 @@ func (s stage) guarded(m match) stage {
 	}
 	return s
 }
+
+// circle names a chain that calls itself, perhaps by way of others. No kernel takes such rules.
+func (p *program) circle() (name string, is bool) {
+	const inside, done = 1, 2
+	state := map[*chain]int{}
+	var visit func(*chain) bool
+	visit = func(c *chain) bool {
+		switch {
+		case c == nil || state[c] == done:
+			return false
+		case state[c] == inside:
+			name = c.name
+			return true
+		}
+		state[c] = inside
+		for i := range c.rules {
+			if visit(c.rules[i].target) {
+				return true
+			}
+		}
+		state[c] = done
+		return false
+	}
+	for _, s := range p.stages {
+		if visit(s.chain) {
+			return name, true
+		}
+	}
+	return "", false
+}

@@ -467,6 +467,9 @@ func (j *judge) exposures() {
 			rule, what := RuleExtraPort, ""
 			switch {
 			case x.SourcePorts != nil && part.unwanted:
+				if answersDHCP(x) {
+					continue
+				}
 				rule = RuleSourcePort
 			case part.special && x.Protocol == TCP && slices.Contains(j.policy.http(), port):
 				rule = RuleHTTPOpen
@@ -509,6 +512,14 @@ func (j *judge) exposures() {
 			j.add(r.rule, "", connsec.Passed("%s", r.good))
 		}
 	}
+}
+
+// answersDHCP reports whether an exposure is what a client of DHCP needs: its server answers from a
+// fixed port, and perhaps before there is an address (RFC 2131 §4.1, RFC 8415 §7.2).
+func answersDHCP(x Exposure) bool {
+	only := func(ports PortRange, port uint16) bool { return ports == PortRange{port, port} }
+	return x.Protocol == UDP && len(x.SourcePorts) == 1 &&
+		(only(x.Ports, 68) && only(x.SourcePorts[0], 67) || only(x.Ports, 546) && only(x.SourcePorts[0], 547))
 }
 
 // exposurePart is ports of an exposure that one rule is about.

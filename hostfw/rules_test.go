@@ -88,6 +88,8 @@ func TestRules(t *testing.T) {
 			"Open over IPv6 and not over IPv4: tcp 9100 from everyone (IPv6), by inet filter input handle 7."},
 		{"source port", nftTable("inet", "drop", https, `{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "sport"}}, "right": 53}}, {"accept": null}`),
 			hostfw.Policy{}, []*connsec.Rule{hostfw.RuleSourcePort}, ""},
+		{"a DHCP client", nftTable("inet", "drop", https, `{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "sport"}}, "right": 67}},
+			{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 68}}, {"accept": null}`), hostfw.Policy{}, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			report := c.policy.Check(parse(t, "web01", c.export))
