@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/hostfw"
 	"github.com/connsec/connsec/internal/realsrv"
 )
@@ -243,6 +244,61 @@ func TestRealFirewalls(t *testing.T) {
 			talkative(t, p)
 			load(t, p, nft, rules)
 			proveReal(t, p, export(t, p, nft, strings.Contains(rules, "iptables -")))
+		})
+	}
+}
+
+// TestRealPlans applies plans, and proves that what they let in is what the policy says.
+func TestRealPlans(t *testing.T) {
+	nft, sh := realsrv.Need(t, "nft"), realsrv.Need(t, "sh")
+	policy := hostfw.Policy{HTTPS: []uint16{443, 8443}, Services: []hostfw.Service{
+		{Name: "ssh", Port: 22, Sources: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:1::/64")}},
+		{Name: "database", Port: 5432, Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
+	}}
+	meant := func(source netip.Addr, port uint16) bool {
+		switch port {
+		case 443, 8443:
+			return true
+		case 22:
+			return source == netip.MustParseAddr("198.51.100.1") || source == netip.MustParseAddr("2001:db8:1::1")
+		case 5432:
+			return source == netip.MustParseAddr("192.0.2.1")
+		}
+		return false
+	}
+	for _, target := range []hostfw.Target{hostfw.NFTables, hostfw.UFW} {
+		t.Run(target.String(), func(t *testing.T) {
+			t.Parallel()
+			p := realsrv.NewPair(t)
+			talkative(t, p)
+			plan, err := policy.Plan(target)
+			require.NoError(t, err)
+			dir := realsrv.NewDir(t, "").Path()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "apply"), []byte(strings.ReplaceAll(plan.Text(), "/etc/connsec-inbound.nft", filepath.Join(dir, "rules.nft"))), 0o600))
+			apply := realsrv.Cmd{Path: sh, Args: []string{filepath.Join(dir, "apply")}, Netns: p.Host}
+			if target == hostfw.UFW {
+				// It gets a copy of its configuration, mounted over the machine's for itself alone.
+				realsrv.Need(t, "ufw")
+				apply.Path = realsrv.Need(t, "unshare")
+				apply.Args = []string{"--mount", "sh", "-c", "set -eu; cd " + dir + `; cp -a /etc/ufw ufw; cp -a /etc/default default; mkdir lib run
+mount --bind ufw /etc/ufw; mount --bind default /etc/default; mount --bind lib /var/lib; mount --bind run /run
+sed -i 's/^ENABLED=.*/ENABLED=no/' /etc/ufw/ufw.conf; sh ./apply`}
+				apply.Timeout = 2 * time.Minute
+			}
+			out, err := realsrv.Run(t, apply)
+			require.NoError(t, err, out)
+			r := export(t, p, nft, target == hostfw.UFW)
+			proveReal(t, p, r)
+			for version, address := range p.Addresses {
+				for _, source := range p.Sources[version] {
+					for _, port := range realPorts {
+						d := r.Decide(hostfw.Packet{Source: source, SourcePort: 50000, Destination: address, Port: port, Interface: "eth0"})
+						assert.Equal(t, meant(source, port), d.Action == hostfw.Accept, "%s to port %d: %s", source, port, d.By)
+					}
+				}
+			}
+			report := policy.Check(r)
+			assert.Empty(t, report.Failed(connsec.Info))
 		})
 	}
 }
