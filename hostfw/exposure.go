@@ -24,8 +24,8 @@ type Exposure struct {
 	// Destinations are addresses of this host, if only some will do. Nobody can tell from an
 	// export whether they are this host's.
 	Destinations []netip.Prefix `json:"destinations,omitempty"`
-	// Interfaces and Profiles are where they have to come in, if only some will do. "other" is
-	// every interface that no rule names.
+	// Interfaces and Profiles are where they have to come in, if only some will do: names, and
+	// patterns such as "eth*" or "* except eth0, wg*".
 	Interfaces []string `json:"interfaces,omitempty"`
 	Profiles   []string `json:"profiles,omitempty"`
 	// By is the rule or policy that lets them in.
@@ -122,7 +122,7 @@ func (e *evaluation) exposures(c cell) []Exposure {
 	if whole := subtract(everything(e.v4), addrSpans(notUnicast, e.v4)); !contains(b.dst, whole) {
 		x.Destinations = prefixes(b.dst, e.v4)
 	}
-	x.Interfaces = chosen(e.interfaces, b.interfaces, "lo")
+	x.Interfaces = patterns(e.interfaces, b.interfaces)
 	x.Profiles = chosen(e.profiles, b.profiles, "")
 	var out []Exposure
 	for _, p := range []Protocol{TCP, UDP} {
@@ -133,6 +133,31 @@ func (e *evaluation) exposures(c cell) []Exposure {
 			one := x
 			one.Protocol, one.Ports = p, r
 			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// patterns shows a set of interfaces. Of those that are told apart, a pattern stands for what no
+// longer one and no name in full means; what it seems to hold and does not is said.
+func patterns(all []string, set names) []string {
+	out := chosen(all, set, "lo")
+	for i, n := range out {
+		if n == otherInterface {
+			n = "*"
+		}
+		prefix, wild := strings.CutSuffix(n, "*")
+		if !wild {
+			continue
+		}
+		var not []string
+		for k, other := range all {
+			if !set.has(k) && other != otherInterface && other != n && strings.HasPrefix(other, prefix) {
+				not = append(not, other)
+			}
+		}
+		if out[i] = n; not != nil {
+			out[i] += " except " + strings.Join(not, ", ")
 		}
 	}
 	return out

@@ -1,7 +1,6 @@
 package hostfw_test
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -393,20 +392,20 @@ func proveReal(t *testing.T, p *realsrv.Pair, r hostfw.Ruleset) {
 	assert.Equal(t, 200, asked)
 }
 
-// shown is how an interface stands in an evaluation: by its name if a rule has that.
-func shown(e hostfw.Evaluation, name string) string {
-	all := fmt.Sprint(e.Exposures)
-	for _, n := range []string{name, name[:len(name)-1] + "*"} {
-		if strings.Contains(all, n) {
-			return n
+// covers reports whether an interface is meant by what is printed: "eth0", "eth*", "* except lo".
+func covers(pattern, name string) bool {
+	pattern, except, _ := strings.Cut(pattern, " except ")
+	for not := range strings.SplitSeq(except, ", ") {
+		if not != "" && covers(not, name) {
+			return false
 		}
 	}
-	return "other"
+	prefix, wild := strings.CutSuffix(pattern, "*")
+	return pattern == name || wild && strings.HasPrefix(name, prefix)
 }
 
 // exposed reports whether an evaluation has a packet among what gets in. It reads what is printed.
 func exposed(e hostfw.Evaluation, p hostfw.Packet) bool {
-	p.Interface = shown(e, p.Interface)
 	for _, x := range e.Exposures {
 		in := func(list []netip.Prefix, a netip.Addr) bool {
 			for _, prefix := range list {
@@ -422,7 +421,7 @@ func exposed(e hostfw.Evaluation, p hostfw.Packet) bool {
 		}
 		named := x.Interfaces == nil
 		for _, i := range x.Interfaces {
-			named = named || i == p.Interface
+			named = named || covers(i, p.Interface)
 		}
 		from := x.SourcePorts == nil
 		for _, s := range x.SourcePorts {

@@ -664,5 +664,11 @@ func (p Policy) judgeOutside(o Observation, from netip.Addr) []connsec.Finding {
 			add(rule, s.Port, connsec.Failed("Port %d is open to this address, and the policy does not say so.", s.Port))
 		}
 	}
+	for _, service := range p.Services {
+		if service.Protocol == UDP {
+			out = append(out, finding(RuleExtraPort, fmt.Sprintf("%s %d/udp", setting.OneLine(o.Host), service.Port),
+				connsec.Unknown("Port %d of UDP cannot be asked from outside: no answer says nothing.", service.Port)))
+		}
+	}
 	return out
 }

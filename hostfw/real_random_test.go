@@ -1,0 +1,99 @@
+package hostfw_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/connsec/connsec/internal/realsrv"
+)
+
+// TestRealRandomFirewalls proves rule sets that nobody thought up. The seeds are fixed, so that a
+// failure can be looked at again.
+func TestRealRandomFirewalls(t *testing.T) {
+	nft := realsrv.Need(t, "nft")
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			rules := randomRules(rand.New(rand.NewPCG(seed, 7)))
+			t.Log(rules)
+			p := realsrv.NewPair(t)
+			talkative(t, p)
+			load(t, p, nft, rules)
+			proveReal(t, p, export(t, p, nft, false))
+		})
+	}
+}
+
+// randomRules is a table with three base chains, and chains that call only later ones.
+func randomRules(r *rand.Rand) string {
+	const chains = 5
+	var b strings.Builder
+	b.WriteString("table inet drawn {\n")
+	for i := range chains { // the last first: nft wants to know a chain before it is called
+		i = chains - 1 - i
+		fmt.Fprintf(&b, "\tchain c%d {\n", i)
+		for range 4 + r.IntN(6) {
+			fmt.Fprintf(&b, "\t\t%s\n", randomRule(r, i+1, chains))
+		}
+		b.WriteString("\t}\n")
+	}
+	for i, base := range []string{"hook prerouting priority -150", "hook input priority 0", "hook input priority 10"} {
+		policy := "accept"
+		if i == 1 {
+			policy = "drop"
+		}
+		fmt.Fprintf(&b, "\tchain base%d {\n\t\ttype filter %s; policy %s;\n", i, base, policy)
+		for range 3 + r.IntN(9*(i%2)+1) {
+			fmt.Fprintf(&b, "\t\t%s\n", randomRule(r, i, chains))
+		}
+		b.WriteString("\t}\n")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// randomRule calls chains from the given one on.
+func randomRule(r *rand.Rand, from, chains int) string {
+	port := func() uint16 { return pick(r, realPorts...) }
+	span := func() string {
+		a, b := port(), port()
+		return fmt.Sprintf("%d-%d", min(a, b), max(a, b)+1)
+	}
+	var parts []string
+	switch r.IntN(6) {
+	case 0:
+		parts = append(parts, pick(r, "ip saddr 192.0.2.0/24", "ip saddr != 198.51.100.1", "ip saddr { 192.0.2.1, 203.0.113.0/24 }", "ip saddr 192.0.2.0-198.51.100.0"))
+	case 1:
+		parts = append(parts, pick(r, "ip6 saddr 2001:db8::/64", "ip6 saddr != 2001:db8:1::/48", "ip6 saddr { 2001:db8:1::1 }"))
+	case 2:
+		parts = append(parts, pick(r, "meta nfproto ipv4", "meta protocol ip6", `iifname "eth*"`, `iifname != { "eth0", "lo" }`, "meta l4proto != udp", "ip daddr 192.0.2.10", "ct state new", "ct state != new"))
+	case 3:
+		parts = append(parts, fmt.Sprintf("ip saddr . tcp dport %s { 192.0.2.1 . %s, 198.51.100.0/24 . %d }", pick(r, "", "!="), span(), port()))
+	}
+	switch r.IntN(6) {
+	case 0, 1:
+		parts = append(parts, fmt.Sprintf("tcp dport { %d, %s }", 1+r.IntN(20), span()))
+	case 2:
+		parts = append(parts, fmt.Sprintf("tcp dport %s %d", pick(r, "", "!=", ">", "<="), port()))
+	case 3:
+		parts = append(parts, fmt.Sprintf("tcp dport != %s", span()))
+	case 4:
+		return strings.Join(append(parts, fmt.Sprintf("tcp dport vmap { %d : accept, 11-20 : drop, %s : %s }", 1+r.IntN(10), fmt.Sprintf("%d-%d", 1000, 1000+r.IntN(8000)), randomVerdict(r, from, chains))), " ")
+	case 5:
+		// Three ports at most, so that not everything is decided at once.
+		parts = append(parts, fmt.Sprintf("tcp dport { %d }", port()), "counter")
+	}
+	return strings.Join(append(parts, randomVerdict(r, from, chains)), " ")
+}
+
+func randomVerdict(r *rand.Rand, from, chains int) string {
+	verdicts := []string{"accept", "drop", "return", "continue"}
+	for i := from; i < chains; i++ {
+		verdicts = append(verdicts, fmt.Sprint("jump c", i), fmt.Sprint(pick(r, "jump", "goto"), " c", i))
+	}
+	return pick(r, verdicts...)
+}
