@@ -1,6 +1,7 @@
 package hostfw_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -11,6 +12,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The proofs on real kernels wait for packets that are dropped, and compute little.
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		_ = n.Value.Set("8")
+	}
 	code := ruletest.Track(m, hostfw.Rules()).Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		os.Stderr.WriteString(err.Error())
