@@ -3,8 +3,12 @@ package hostfw_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/connsec/connsec/internal/realsrv"
 )
@@ -24,6 +28,84 @@ func TestRealRandomFirewalls(t *testing.T) {
 			proveReal(t, p, export(t, p, nft, false))
 		})
 	}
+}
+
+// TestRealRandomIPTables is the same for iptables.
+func TestRealRandomIPTables(t *testing.T) {
+	nft := realsrv.Need(t, "nft")
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 8))
+			p := realsrv.NewPair(t)
+			talkative(t, p)
+			for _, version := range []string{"", "6"} {
+				rules := randomIPTables(r, version)
+				t.Log(rules)
+				file := filepath.Join(t.TempDir(), "rules")
+				require.NoError(t, os.WriteFile(file, []byte(rules), 0o600))
+				out, err := realsrv.Run(t, realsrv.Cmd{Path: realsrv.Need(t, "ip"+version+"tables-nft-restore"), Args: []string{file}, Netns: p.Host})
+				require.NoError(t, err, out)
+			}
+			proveReal(t, p, export(t, p, nft, true))
+		})
+	}
+}
+
+// randomIPTables is what iptables-restore reads.
+func randomIPTables(r *rand.Rand, version string) string {
+	const chains = 4
+	port := func() uint16 { return pick(r, realPorts...) }
+	span := func() string {
+		a, b := port(), port()
+		return fmt.Sprintf("%d:%d", min(a, b), max(a, b)+1)
+	}
+	sources := []string{"-s 192.0.2.0/24", "! -s 198.51.100.1", "-s 192.0.2.1", "-m iprange --src-range 192.0.2.0-198.51.100.0", "-d 192.0.2.10"}
+	if version == "6" {
+		sources = []string{"-s 2001:db8::/64", "! -s 2001:db8:1::/48", "-s 2001:db8:1::1", "! -d 2001:db8::10", "-m iprange --src-range 2001:db8::-2001:db8::ff"}
+	}
+	var b strings.Builder
+	rules := func(table, chain string, from, n int) {
+		for range n {
+			fmt.Fprintf(&b, "-A %s", chain)
+			if r.IntN(3) == 0 {
+				b.WriteString(" " + pick(r, sources...))
+			}
+			if r.IntN(5) == 0 {
+				b.WriteString(" " + pick(r, "-i eth+", "! -i eth0", "! -i lo", "-i eth0", "-i wg+"))
+			}
+			b.WriteString(" " + pick(r, fmt.Sprintf("-p tcp --dport %d", port()), fmt.Sprintf("-p tcp ! --dport %s", span()), fmt.Sprintf("-p tcp -m multiport --dports %d,%s", port(), span()),
+				fmt.Sprintf("-p tcp --syn --dport %s", span()), fmt.Sprintf("-p tcp -m conntrack --ctstate NEW -m multiport ! --dports %s,%d", span(), port()), "-p udp",
+				fmt.Sprintf("-p tcp --dport %d -m addrtype --dst-type LOCAL -m comment --comment \"-j DROP it\"", port()), fmt.Sprintf("-p tcp ! --syn --dport %d", port())))
+			targets := []string{"ACCEPT", "DROP", "RETURN", "LOG"}
+			if table == "filter" {
+				targets = append(targets, "REJECT")
+			}
+			target := "-j " + pick(r, targets...)
+			if from < chains && r.IntN(2) == 0 {
+				target = fmt.Sprintf("%s c%d", pick(r, "-j", "-j", "-g"), from+r.IntN(chains-from))
+			}
+			b.WriteString(" " + target + "\n")
+		}
+	}
+	for _, table := range []string{"raw", "mangle", "filter"} {
+		fmt.Fprintf(&b, "*%s\n", table)
+		if table == "filter" {
+			b.WriteString(":INPUT " + pick(r, "ACCEPT", "DROP") + " [0:0]\n")
+			for i := range chains {
+				fmt.Fprintf(&b, ":c%d - [0:0]\n", i)
+			}
+			rules(table, "INPUT", 0, 10)
+			for i := range chains {
+				rules(table, fmt.Sprint("c", i), i+1, 5)
+			}
+		} else {
+			b.WriteString(":PREROUTING ACCEPT [0:0]\n")
+			rules(table, "PREROUTING", chains, 2)
+		}
+		b.WriteString("COMMIT\n")
+	}
+	return b.String()
 }
 
 // randomRules is a table with three base chains, and chains that call only later ones.
