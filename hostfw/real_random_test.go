@@ -95,6 +95,8 @@ func randomIPTables(r *rand.Rand, version string) string {
 			for i := range chains {
 				fmt.Fprintf(&b, ":c%d - [0:0]\n", i)
 			}
+			// What rejects later packets of a connection would end it just after it was made.
+			b.WriteString("-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n")
 			rules(table, "INPUT", 0, 10)
 			for i := range chains {
 				rules(table, fmt.Sprint("c", i), i+1, 5)
