@@ -112,7 +112,7 @@ var RuleSourcePort = &connsec.Rule{
 	Why:      "A sender chooses its source port. Rules for answers of name servers (source port 53) or of FTP (20) open what they name to everyone who knows that.",
 	Fix:      "Let connection tracking recognise answers (ct state established,related), and remove the rule.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{{Doc: "CVE-2003-1491"}, {Doc: "Nmap Reference Guide", Section: "Firewall/IDS Evasion: --source-port", URL: "https://nmap.org/book/man-bypass-firewalls-ids.html"}},
+	Refs:     []connsec.Citation{{Doc: "CVE-2003-1491", URL: "https://www.cve.org/CVERecord?id=CVE-2003-1491"}, {Doc: "Nmap Reference Guide", Section: "Firewall/IDS Evasion: --source-port", URL: "https://nmap.org/book/man-bypass-firewalls-ids.html"}},
 	Since:    "0.1.0",
 }
 
