@@ -28,7 +28,7 @@ func policyFlags(fs *flag.FlagSet) *hostfw.Policy {
 	var p hostfw.Policy
 	fs.Var(portList{&p.HTTPS}, "https", "`PORT` of HTTPS, which everyone may reach (default 443); repeatable, or a list with commas")
 	fs.Var(portList{&p.HTTP}, "http", "`PORT` of pages without TLS, which nobody may reach (default 80, 8080, 8083 and others); repeatable")
-	fs.Func("service", "further port with its clients, `NAME=PORT[/udp]@SOURCE,…` such as SSH=22@10.0.0.0/24; repeatable", func(s string) error {
+	fs.Func("service", "further port with its clients, as `NAME=…`: NAME=PORT@SOURCE,… or NAME=PORT/udp@SOURCE,… such as SSH=22@10.0.0.0/24; repeatable", func(s string) error {
 		service, err := audit.ParseService(s)
 		if err == nil {
 			p.Services = append(p.Services, service)
