@@ -208,7 +208,7 @@ func (c check) report(ctx context.Context) connsec.Report {
 }
 
 // packages whose names stand in front of their errors.
-var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "securl", "circlehttps", "hostfw"}
+var packages = []string{"connsec", "tlscheck", "ldapsec", "sqlsec", "smtpsec", "radiussec", "apisec", "securl", "circlehttps", "hostfw"}
 
 // oneLine is an error as the detail of a finding: without the package's name in front.
 func oneLine(err error) string {

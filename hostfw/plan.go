@@ -246,14 +246,14 @@ func disjoint(sources []netip.Prefix) (v4, v6 []netip.Prefix) {
 	return v4, v6
 }
 
-// adminPorts are those that administrators usually come in by.
-var adminPorts = []uint16{22, 3389, 5985, 5986}
+// waysIn are the ports that administrators usually come in by.
+var waysIn = []uint16{22, 3389, 5985, 5986}
 
 // warnings says what a reader has to know of every plan.
 func (d draft) warnings() []string {
 	var kept []string
 	for _, o := range d.opens {
-		if !o.everyone && o.protocol == TCP && slices.Contains(adminPorts, o.port) {
+		if !o.everyone && o.protocol == TCP && slices.Contains(waysIn, o.port) {
 			from := make([]string, 0, len(o.v4)+len(o.v6))
 			for _, p := range slices.Concat(o.v4, o.v6) {
 				from = append(from, p.String())

@@ -289,6 +289,9 @@ func weakDeployment(s *stage) error {
 	if err := s.firewall(weakFirewall); err != nil {
 		return err
 	}
+	if err := s.weakAPI(); err != nil {
+		return err
+	}
 	return s.site("http")
 }
 
@@ -362,6 +365,9 @@ func hardenedDeployment(s *stage) error {
 		return err
 	}
 	if err := s.firewall(hardenedFirewall); err != nil {
+		return err
+	}
+	if err := s.hardenedAPI(cfg, host); err != nil {
 		return err
 	}
 	return s.site("https")

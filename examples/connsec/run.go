@@ -233,7 +233,7 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 // oneLine drops the package prefix that Go errors carry, and line breaks.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "circlehttps: ", "trap: ", "securl: ", "hostfw: "} {
+	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "apisec: ", "circlehttps: ", "trap: ", "securl: ", "hostfw: "} {
 		text = strings.TrimPrefix(text, pkg)
 	}
 	return printable(text) // a server may have had a say in it
