@@ -15,6 +15,7 @@ func Rules() []*connsec.Rule {
 		rulesOf(serverChecks),
 		rulesOf(rotationChecks),
 		rulesOf(fileChecks),
+		exposureRules(),
 	) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)

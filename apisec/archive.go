@@ -1,0 +1,344 @@
+package apisec
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// A format is known by how it begins.
+type format uint8
+
+const (
+	plain format = iota
+	isGzip
+	isBzip2
+	isTar
+	isZip
+)
+
+// unopened are formats that hide what they hold and that are not unpacked here.
+var unopened = []struct {
+	magic  string
+	what   string
+	reason Reason
+}{
+	{"7z\xbc\xaf\x27\x1c", "a 7z archive", Unopened},
+	{"Rar!\x1a\x07", "a RAR archive", Unopened},
+	{"\xfd7zXZ\x00", "xz", Unopened},
+	{"\x28\xb5\x2f\xfd", "zstd", Unopened},
+	{"\x04\x22\x4d\x18", "LZ4", Unopened},
+	{"LZIP", "lzip", Unopened},
+	{"MSCF\x00\x00\x00\x00", "a cabinet", Unopened},
+	{"\x1f\x9d", "compress (.Z)", Unopened},
+	{"MSWIM\x00\x00\x00", "a Windows image", Unopened},
+	{"PACK\x00\x00\x00\x02", "a git pack outside of a repository", Unopened},
+	{"# v2 git bundle\n", "a git bundle", Unopened},
+	{"# v3 git bundle\n", "a git bundle", Unopened},
+	{"%PDF-", "a PDF file, whose text is packed", Unopened},
+	{"age-encryption.org/v1\n", "an age file", Encrypted},
+	{"-----BEGIN PGP MESSAGE-----", "an OpenPGP message", Encrypted},
+	{"-----BEGIN AGE ENCRYPTED FILE-----", "an age file", Encrypted},
+	{"Salted__", "a file encrypted by openssl enc", Encrypted},
+	{"LUKS\xba\xbe", "an encrypted disk", Encrypted},
+}
+
+func formatOf(head []byte) format {
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")):
+		return isGzip
+	case len(head) > 10 && bytes.HasPrefix(head, []byte("BZh")) && bytes.HasPrefix(head[4:], []byte("1AY&SY")):
+		return isBzip2
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")), bytes.HasPrefix(head, []byte("PK00PK\x03\x04")):
+		return isZip
+	case len(head) >= 512 && (string(head[257:262]) == "ustar" || tarChecksum(head)):
+		return isTar
+	}
+	return plain
+}
+
+// tarChecksum knows archives from before POSIX by the sum in their first header.
+func tarChecksum(head []byte) bool {
+	sum := 0
+	for i, c := range head[:512] {
+		if 148 <= i && i < 156 {
+			c = ' '
+		}
+		sum += int(c)
+	}
+	field := strings.Trim(string(head[148:156]), " \x00")
+	var want int
+	_, err := fmt.Sscanf(field, "%o", &want)
+	return err == nil && head[0] != 0 && want == sum && len(field) >= 4
+}
+
+// content reads a stream at a place, whatever it is. If all is in memory or a file, whole reads
+// it out of order; size is -1 if it is not known.
+func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int64, at place, depth int) {
+	s := w.searcher(depth)
+	head, err := s.head(in)
+	f := formatOf(head)
+	if f != plain && depth >= orDefault(w.MaxDepth, defaultMaxDepth) {
+		w.unread(at, TooDeep, fmt.Sprintf("it is an archive inside %d others", depth))
+		f = plain
+	}
+	switch f {
+	case isGzip:
+		w.gunzip(ctx, join(head, err, in), at, depth)
+	case isBzip2:
+		w.packed(ctx, bzip2.NewReader(join(head, err, in)), at, ".bz2", depth)
+	case isTar:
+		w.tar(ctx, join(head, err, in), at, depth)
+	case isZip:
+		w.zip(ctx, s, head, err, in, whole, size, at, depth)
+	default:
+		if looseObject(at, head) {
+			if z, zerr := zlib.NewReader(join(head, err, in)); zerr == nil {
+				w.packed(ctx, z, at, "", depth)
+				return
+			}
+		}
+		for _, u := range unopened {
+			if bytes.HasPrefix(head, []byte(u.magic)) {
+				w.unread(at, u.reason, "it is "+u.what+", which is not opened")
+				break
+			}
+		}
+		w.plain(ctx, s, head, err, in, at, w.report(at))
+	}
+}
+
+// looseObject knows a file of a git repository that cannot be read as one, since it lies in an
+// archive: a header of zlib (RFC 1950 §2.2) under the name of an object.
+func looseObject(at place, head []byte) bool {
+	name := at.path
+	if at.member != "" {
+		name = at.member
+	}
+	if len(head) < 2 || head[0] != 0x78 || (int(head[0])<<8|int(head[1]))%31 != 0 {
+		return false
+	}
+	dir, base := path.Split(name)
+	return strings.HasSuffix(path.Dir(path.Clean(dir)), "objects") && len(path.Base(dir)) == 2 && len(base) >= 38 && strings.Trim(base, "0123456789abcdef") == ""
+}
+
+// plain searches a stream as it is.
+func (w *worker) plain(ctx context.Context, s *searcher, head []byte, err error, in io.Reader, at place, report func(match)) {
+	n, err := s.search(ctx, head, err, in, report)
+	w.pending += n
+	w.broke(ctx, at, err, n)
+}
+
+// broke records how a stream ended if it did not end as it should.
+func (w *worker) broke(ctx context.Context, at place, err error, n int64) {
+	switch {
+	case err == nil || errors.Is(err, io.EOF) || ctx.Err() != nil:
+	case errors.Is(err, errTooLarge):
+		w.unread(at, TooLarge, fmt.Sprintf("it was read up to a limit, for %d bytes", n))
+	case damage(err):
+		w.unread(at, Damaged, fmt.Sprintf("it was read for %d bytes, then it is damaged", n))
+	default:
+		w.unread(at, Unreadable, fmt.Sprintf("it was read for %d bytes: %v", n, bareError(err)))
+	}
+}
+
+func damage(err error) bool {
+	var structural bzip2.StructuralError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.As(err, &structural) || errors.Is(err, zlib.ErrChecksum) || errors.Is(err, zlib.ErrHeader) ||
+		errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, tar.ErrHeader) || strings.HasPrefix(err.Error(), "flate: corrupt")
+}
+
+// join is a stream of which the beginning was read. A buffer must not be used again before that.
+func join(head []byte, err error, in io.Reader) io.Reader {
+	if err != nil {
+		return io.MultiReader(bytes.NewReader(head), failing{err})
+	}
+	return io.MultiReader(bytes.NewReader(head), in)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func (w *worker) gunzip(ctx context.Context, in io.Reader, at place, depth int) {
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		w.unread(at, Damaged, "it begins like gzip, but cannot be unpacked")
+		return
+	}
+	w.name(at, z.Name)
+	w.name(at, z.Comment)
+	w.packed(ctx, z, at, ".gz", depth)
+}
+
+// packed reads what one file was compressed to. Its name as a member is that of the file
+// without what the compressor added.
+func (w *worker) packed(ctx context.Context, z io.Reader, at place, ext string, depth int) {
+	w.count(func(e *Exposure) { e.Members++ })
+	outer := at.path
+	if at.git != nil && at.git.Path != "" {
+		outer = at.git.Path
+	}
+	if at.member != "" {
+		outer = at.member
+	}
+	name := path.Base(outer)
+	if i := strings.LastIndexByte(name, '!'); i >= 0 {
+		name = name[i+1:]
+	}
+	if cut, ok := strings.CutSuffix(name, ".tgz"); ok && cut != "" {
+		name = cut + ".tar"
+	} else if cut, ok := strings.CutSuffix(name, ext); ok && cut != "" {
+		name = cut
+	} else {
+		name = "content"
+	}
+	w.content(ctx, &bounded{z, ctx, &w.expanded}, nil, -1, at.in(name), depth+1)
+}
+
+func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
+	t := tar.NewReader(in)
+	for {
+		h, err := t.Next()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				w.broke(ctx, at, err, 0)
+			}
+			// What stands behind the archive, or behind where it is damaged, is searched as it is.
+			rest := w.searcher(depth + 1)
+			head, err := rest.head(in)
+			w.plain(ctx, rest, head, err, in, at, w.report(at))
+			return
+		}
+		member := at.in(shown(h.Name))
+		for _, text := range []string{h.Name, h.Linkname, h.Uname, h.Gname} {
+			w.name(member, text)
+		}
+		for key, value := range h.PAXRecords {
+			if !strings.HasSuffix(key, "path") { // which Name and Linkname are
+				w.name(member, value)
+			}
+		}
+		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
+			continue
+		}
+		w.count(func(e *Exposure) { e.Members++ })
+		w.content(ctx, &bounded{t, ctx, &w.expanded}, nil, h.Size, member, depth+1)
+		if w.expanded <= 0 {
+			w.unread(at, TooLarge, "the rest of the archive was left when the limit for unpacked bytes was reached")
+			return
+		}
+	}
+}
+
+// shown is a name from an archive, which anybody may have written.
+func shown(name string) string {
+	const most = 1024
+	if len(name) > most {
+		name = name[:most]
+	}
+	return strings.ToValidUTF8(name, "?")
+}
+
+// zip reads a ZIP file as it is, and then its members.
+func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, in io.Reader, whole any, size int64, at place, depth int) {
+	source, ok := whole.(io.ReaderAt)
+	if !ok || size < 0 {
+		// It has to be held in memory, since its directory stands at the end.
+		most := orDefault(w.MaxNested, defaultMaxNested)
+		data, rerr := io.ReadAll(io.LimitReader(join(head, err, in), most+1))
+		if rerr != nil || int64(len(data)) > most {
+			if rerr == nil {
+				rerr = errTooLarge
+			}
+			w.broke(ctx, at, rerr, int64(len(data)))
+			return
+		}
+		source, size = bytes.NewReader(data), int64(len(data))
+		in, err = bytes.NewReader(data), nil
+		if head, err = s.head(in); err != nil && !errors.Is(err, io.EOF) {
+			return
+		}
+	}
+	var files []*zip.File
+	z, zerr := openZip(source, size)
+	if zerr == nil {
+		files = z.File
+	}
+	// Names, comments, and what stands before, between and behind the members.
+	inside := func(off int64) bool {
+		for _, f := range files {
+			if start, err := f.DataOffset(); err == nil && f.Method == zip.Store && f.Flags&1 == 0 && start <= off && off < start+int64(f.CompressedSize64) {
+				return true
+			}
+		}
+		return false
+	}
+	w.plain(ctx, s, head, err, in, at, func(m match) {
+		if !inside(m.begin) {
+			w.record(at, m)
+		}
+	})
+	if zerr != nil {
+		w.unread(at, Damaged, "it begins like a ZIP file, but its directory cannot be read")
+		return
+	}
+	for _, f := range files {
+		if ctx.Err() != nil {
+			return
+		}
+		w.member(ctx, f, at.in(shown(f.Name)), depth)
+		if w.expanded <= 0 {
+			w.unread(at, TooLarge, "the rest of the archive was left when the limit for unpacked bytes was reached")
+			return
+		}
+	}
+}
+
+func (w *worker) member(ctx context.Context, f *zip.File, at place, depth int) {
+	switch {
+	case strings.HasSuffix(f.Name, "/"):
+		return
+	case f.Flags&1 != 0:
+		w.unread(at, Encrypted, "it is encrypted")
+		return
+	}
+	in, err := f.Open()
+	if err != nil {
+		w.unread(at, Unopened, fmt.Sprintf("it is packed by method %d, which is not known here", f.Method))
+		return
+	}
+	defer in.Close()
+	w.count(func(e *Exposure) { e.Members++ })
+	w.content(ctx, &bounded{in, ctx, &w.expanded}, nil, -1, at, depth+1)
+}
+
+// maxDirectory bounds the directory of a ZIP file, which is held in memory several times over.
+const maxDirectory = 64 << 20
+
+// openZip reads the directory, unless it is out of all proportion.
+func openZip(source io.ReaderAt, size int64) (*zip.Reader, error) {
+	tail := make([]byte, min(size, 66<<10))
+	if _, err := source.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	// APPNOTE.TXT 4.3.16 and 4.3.14.
+	if i := bytes.LastIndex(tail, []byte("PK\x05\x06")); i >= 0 && i+22 <= len(tail) && binary.LittleEndian.Uint32(tail[i+12:]) != 0xffffffff {
+		if binary.LittleEndian.Uint32(tail[i+12:]) > maxDirectory {
+			return nil, errTooLarge
+		}
+	} else if i := bytes.LastIndex(tail, []byte("PK\x06\x06")); i >= 0 && i+56 <= len(tail) && binary.LittleEndian.Uint64(tail[i+40:]) > maxDirectory {
+		return nil, errTooLarge
+	}
+	return zip.NewReader(source, size)
+}

@@ -1,0 +1,265 @@
+package apisec
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// history searches every object of a repository: all versions of all files, commits and tags,
+// reachable or not, such as what was amended, stashed or reset away.
+//
+// Git runs on a repository of our own that borrows the objects of the other (gitrepository-
+// layout, GIT_OBJECT_DIRECTORY). So it reads no configuration, hook or filter of the
+// repository, which may be anybody's.
+func (w *worker) history(ctx context.Context, dir string) {
+	at := place{path: dir}
+	if w.Dir == "" {
+		w.unread(at, NoHistory, "where the repository lies on disk is not known, so git cannot read it")
+		return
+	}
+	g, err := w.borrow(dir)
+	if err != nil {
+		w.unread(at, NoHistory, err.Error())
+		return
+	}
+	defer g.remove()
+	commits, hits, err := w.objects(ctx, g, at)
+	if err != nil && ctx.Err() == nil {
+		w.unread(at, NoHistory, err.Error())
+	}
+	if len(hits) > 0 {
+		if err := g.place(ctx, commits, hits); err != nil && ctx.Err() == nil {
+			w.unread(at, NoHistory, "the commits of what was found are not known: "+err.Error())
+		}
+	}
+	for _, h := range hits {
+		h.Git.Path = w.clean(h.Git.Path)
+		w.hit(*h)
+	}
+	w.flush(0)
+}
+
+// borrowed is a repository of our own over the objects of another.
+type borrowed struct {
+	program string
+	dir     string
+	objects string
+}
+
+func (w *worker) borrow(dir string) (borrowed, error) {
+	program, err := exec.LookPath(w.Git)
+	if err != nil {
+		return borrowed{}, fmt.Errorf("git is not there: %w", errors.Unwrap(err))
+	}
+	objects, err := filepath.Abs(filepath.Join(w.Dir, filepath.FromSlash(dir), "objects"))
+	if err != nil {
+		return borrowed{}, err
+	}
+	// A folder that leads elsewhere by a link is not the one that was looked at.
+	if d, err := os.Lstat(objects); err != nil || !d.IsDir() {
+		return borrowed{}, errors.New("its objects are not where the files are")
+	}
+	tmp, err := os.MkdirTemp("", "connsec-git-")
+	if err != nil {
+		return borrowed{}, bareError(err)
+	}
+	g := borrowed{program, tmp, objects}
+	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+	if data, err := fs.ReadFile(w.FS, path.Join(dir, "config")); err == nil && usesSHA256(string(data)) {
+		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
+	}
+	for _, sub := range []string{"objects", "refs"} {
+		if err == nil {
+			err = os.Mkdir(filepath.Join(tmp, sub), 0o700)
+		}
+	}
+	for name, text := range map[string]string{"HEAD": "ref: refs/heads/none\n", "config": config} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600)
+		}
+	}
+	if err != nil {
+		g.remove()
+		return borrowed{}, bareError(err)
+	}
+	return g, nil
+}
+
+func usesSHA256(config string) bool {
+	key, value, _ := strings.Cut(strings.ToLower(config), "objectformat")
+	value = strings.TrimLeft(value, " \t=")
+	return key != "" && strings.HasPrefix(value, "sha256")
+}
+
+func (g borrowed) remove() { _ = os.RemoveAll(g.dir) }
+
+// command runs git with an environment of ours only.
+func (g borrowed) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, g.program, args...)
+	cmd.Dir = g.dir
+	cmd.Env = []string{
+		"GIT_DIR=" + g.dir, "GIT_OBJECT_DIRECTORY=" + g.objects,
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "HOME=" + g.dir, "XDG_CONFIG_HOME=" + g.dir,
+		"GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", // a partial clone asks nobody for the rest
+		"GIT_NO_REPLACE_OBJECTS=1", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
+	}
+	return cmd
+}
+
+// objects searches all objects and returns the commits among them.
+func (w *worker) objects(ctx context.Context, g borrowed, at place) (commits []string, hits []*Hit, err error) {
+	cmd := g.command(ctx, "cat-file", "--batch-all-objects", "--unordered", "--buffer", "--batch")
+	var problem bytes.Buffer
+	cmd.Stderr = &limited{&problem, 4 << 10}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("git does not start: %w", bareError(err))
+	}
+	defer func() {
+		// What is left of its output goes, so that it ends.
+		if err != nil {
+			_ = cmd.Process.Kill()
+		}
+		if werr := cmd.Wait(); err == nil && werr != nil {
+			line, _, _ := strings.Cut(problem.String(), "\n")
+			err = fmt.Errorf("git failed: %s", line)
+		}
+	}()
+	in := bufio.NewReaderSize(out, 256<<10)
+	for n := 0; ; n++ {
+		line, err := in.ReadString('\n')
+		if errors.Is(err, io.EOF) && line == "" {
+			return commits, hits, nil
+		}
+		if err != nil {
+			return commits, hits, err
+		}
+		id, kind, size, err := header(line)
+		if err != nil {
+			return commits, hits, err
+		}
+		if kind == "commit" {
+			commits = append(commits, id)
+		}
+		object := place{path: at.path, git: &GitObject{ID: id, Type: kind}}
+		w.expanded = orDefault(w.MaxExpanded, defaultMaxExpanded)
+		left := size
+		body := io.LimitReader(in, size)
+		w.collect = func(h Hit) bool {
+			if len(hits) >= orDefault(w.MaxHits, defaultMaxHits) {
+				return false
+			}
+			hits = append(hits, &h)
+			return true
+		}
+		w.content(ctx, &bounded{body, ctx, &left}, nil, size, object, 0)
+		w.collect = nil
+		// Whatever was left, and the line break behind it.
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			return commits, hits, err
+		}
+		if _, err := in.Discard(1); err != nil {
+			return commits, hits, fmt.Errorf("git's output ends early: %w", err)
+		}
+		w.count(func(e *Exposure) { e.Objects++ })
+		if n%256 == 255 {
+			w.flush(0)
+		}
+		if ctx.Err() != nil {
+			return commits, hits, context.Cause(ctx)
+		}
+	}
+}
+
+// header reads "ID TYPE SIZE".
+func header(line string) (id, kind string, size int64, err error) {
+	parts := strings.Fields(line)
+	if len(parts) != 3 {
+		return "", "", 0, errors.New("git's output is not understood")
+	}
+	size, err = strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || size < 0 {
+		return "", "", 0, errors.New("git's output is not understood")
+	}
+	return parts[0], parts[1], size, nil
+}
+
+// place finds a commit and the path in it for each object with a hit.
+func (g borrowed) place(ctx context.Context, commits []string, hits []*Hit) error {
+	wanted := map[string][]*GitObject{}
+	for _, h := range hits {
+		wanted[h.Git.ID] = append(wanted[h.Git.ID], h.Git)
+	}
+	for _, id := range commits {
+		for _, o := range wanted[id] {
+			o.Commit = id
+		}
+	}
+	if len(commits) == 0 {
+		return nil
+	}
+	// Objects come behind the first commit that has them, and the oldest commit comes first.
+	cmd := g.command(ctx, "rev-list", "--objects", "--in-commit-order", "--reverse", "--topo-order", "--missing=allow-any", "--stdin")
+	cmd.Stdin = strings.NewReader(strings.Join(commits, "\n") + "\n")
+	var problem bytes.Buffer
+	cmd.Stderr = &limited{&problem, 4 << 10}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	isCommit := make(map[string]bool, len(commits))
+	for _, id := range commits {
+		isCommit[id] = true
+	}
+	commit := ""
+	in := bufio.NewReaderSize(out, 64<<10)
+	for {
+		line, rerr := in.ReadString('\n')
+		id, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if isCommit[id] {
+			commit = id
+		} else {
+			for _, o := range wanted[id] {
+				o.Commit, o.Path = commit, shown(name)
+			}
+		}
+		if rerr != nil {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		line, _, _ := strings.Cut(problem.String(), "\n")
+		return fmt.Errorf("git failed: %s", line)
+	}
+	return nil
+}
+
+// limited is a writer that forgets what is beyond a limit.
+type limited struct {
+	b    *bytes.Buffer
+	most int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := l.most - l.b.Len(); room > 0 {
+		l.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

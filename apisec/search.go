@@ -1,0 +1,268 @@
+package apisec
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// match is where something was found in one stretch of bytes.
+type match struct {
+	secret  int    // or -1
+	pattern string // where no secret was looked for
+	value   string // what a pattern took for a secret; it goes no further than the fingerprint
+	form    string
+	begin   int64
+	line    int // 0: not a text
+	column  int
+}
+
+// chunk is how much is read at once, beside what overlaps: it stays in the second cache.
+const chunk = 128 << 10
+
+// searcher looks through streams, one after the other.
+type searcher struct {
+	sieve    *sieve
+	patterns bool
+	overlap  int
+	buf      []byte
+
+	// past is up to where each secret was found already, in the present stream.
+	past []int64
+	seen int64 // the same for patterns
+
+	wide []byte // of narrowed
+	from []int32
+}
+
+func newSearcher(s *sieve, secrets int, patterns bool) *searcher {
+	overlap := s.span
+	if patterns {
+		overlap = max(overlap, patternSpan)
+	}
+	return &searcher{sieve: s, patterns: patterns, overlap: overlap, past: make([]int64, secrets)}
+}
+
+// reset prepares for another stream.
+func (s *searcher) reset() {
+	clear(s.past)
+	s.seen = 0
+}
+
+// head reads the beginning of a stream into the buffer: all of it, if it is short.
+func (s *searcher) head(in io.Reader) ([]byte, error) {
+	if s.buf == nil {
+		s.buf = make([]byte, chunk+2*s.overlap)
+	}
+	n, err := readFull(in, s.buf)
+	return s.buf[:n], err
+}
+
+// readFull fills the buffer, unless the stream ends before that. The error says how it ended.
+func readFull(in io.Reader, buf []byte) (n int, err error) {
+	for idle := 0; n < len(buf) && err == nil; {
+		var m int
+		m, err = in.Read(buf[n:])
+		n += m
+		if idle++; m > 0 {
+			idle = 0
+		} else if idle > 100 && err == nil {
+			err = io.ErrNoProgress
+		}
+	}
+	return n, err
+}
+
+// search looks through a stream of which the head was read already with the error. It returns
+// how many bytes it saw, and the error that ended the stream, unless that is its end.
+func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Reader, report func(match)) (int64, error) {
+	s.reset()
+	text, base, from := head, int64(0), 0
+	lines := lineCounter{text: bytes.IndexByte(head[:min(len(head), 8<<10)], 0) < 0}
+	for {
+		limit := len(text)
+		if err == nil {
+			limit -= s.overlap
+		}
+		from = s.scan(text, from, limit, base, &lines, report)
+		if s.patterns {
+			s.scanPatterns(text, limit, base, &lines, report)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return base + int64(len(text)), nil
+		case err != nil:
+			return base + int64(len(text)), err
+		case ctx.Err() != nil:
+			return base + int64(len(text)), context.Cause(ctx)
+		}
+		drop := max(0, min(from, limit)-s.overlap)
+		lines.drop(text, drop, base)
+		n := copy(s.buf, text[drop:])
+		base, from = base+int64(drop), from-drop
+		var more int
+		more, err = readFull(in, s.buf[n:])
+		text = s.buf[:n+more]
+	}
+}
+
+// scan looks for the secrets from a place up to a limit and returns where to go on.
+func (s *searcher) scan(text []byte, from, limit int, base int64, lines *lineCounter, report func(match)) int {
+	for {
+		p, passes := s.sieve.next(text, from, limit)
+		if !passes {
+			return p
+		}
+		four, eight := s.sieve.at(text, p)
+		for _, anchors := range [2][]anchor{four, eight} {
+			for i := range anchors {
+				if a := &anchors[i]; base+int64(p) >= s.past[a.needle.secret] {
+					s.compare(text, p, base, a, lines, report)
+				}
+			}
+		}
+		from = p + s.sieve.stride
+	}
+}
+
+// compare decides whether an anchor is part of a secret.
+func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lineCounter, report func(match)) {
+	n := a.needle
+	begin, end, how, ok := 0, 0, traits(0), false
+	if a.width == narrow {
+		if begin = p - a.off; a.form.literal && begin >= 0 && string(text[begin:min(len(text), begin+len(a.form.text))]) == a.form.text {
+			end, ok = begin+len(a.form.text), true
+		} else {
+			begin, end, how, ok = n.follow(text, p-a.inside, a.unit)
+		}
+	} else {
+		begin, end, how, ok = s.followWide(text, p-a.inside, a)
+	}
+	if !ok {
+		return
+	}
+	s.past[n.secret] = base + int64(end)
+	m := match{secret: n.secret, form: describe(n, a.width, how), begin: base + int64(begin)}
+	m.line, m.column = lines.at(text, begin, base, a.width != narrow)
+	report(m)
+}
+
+// followWide is follow in UTF-16.
+func (s *searcher) followWide(text []byte, at int, a *anchor) (begin, end int, how traits, ok bool) {
+	if at < 0 {
+		return 0, 0, 0, false
+	}
+	low := at - min(at, 2*a.needle.span)&^1
+	s.wide, s.from = narrowed(text[low:min(len(text), at+2*a.needle.span)], a.width, s.wide, s.from)
+	i, exact := slices.BinarySearch(s.from, int32(at-low))
+	if !exact {
+		return 0, 0, 0, false
+	}
+	begin, end, how, ok = a.needle.follow(s.wide, i, a.unit)
+	if !ok {
+		return 0, 0, 0, false
+	}
+	return low + int(s.from[begin]), low + int(s.from[end]), how, true
+}
+
+// describe names a form: what the text is and what was done to it.
+func describe(n *needle, w width, how traits) string {
+	var parts []string
+	switch {
+	case n.writing == asBase64:
+		parts = append(parts, "base64")
+	case n.writing == asHex:
+		parts = append(parts, "hex")
+	case how&^broken == 0 && w == narrow:
+		parts = append(parts, "verbatim")
+	}
+	if n.wide {
+		parts[0] += " of UTF-16LE"
+	}
+	for _, t := range []struct {
+		traits
+		name string
+	}{
+		{percents, "percent-encoded"}, {escapes, "string-escaped"}, {entities, "XML-escaped"}, {quoted, "quoted-printable"}, {quotes, "quoted"},
+		{separators, "with separators"}, {broken, "split"},
+	} {
+		if how&t.traits != 0 {
+			parts = append(parts, t.name)
+		}
+	}
+	switch w {
+	case littleEndian:
+		parts = append(parts, "UTF-16LE")
+	case bigEndian:
+		parts = append(parts, "UTF-16BE")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// inBytes reports whether a short text holds a secret, and returns it without.
+func (s *searcher) inBytes(text string) ([]match, string) {
+	if len(text) < MinSecret {
+		return nil, text
+	}
+	s.reset()
+	var found []match
+	type cut struct{ begin, end int }
+	var cuts []cut
+	s.scan([]byte(text), 0, len(text), 0, &lineCounter{}, func(m match) {
+		found = append(found, m)
+		cuts = append(cuts, cut{int(m.begin), int(s.past[m.secret])})
+	})
+	if len(cuts) == 0 {
+		return nil, text
+	}
+	sort.Slice(cuts, func(i, j int) bool { return cuts[i].begin < cuts[j].begin })
+	var b strings.Builder
+	at := 0
+	for _, c := range cuts {
+		if c.begin >= at {
+			b.WriteString(text[at:c.begin] + "REDACTED")
+		}
+		at = max(at, c.end)
+	}
+	b.WriteString(text[at:])
+	return found, b.String()
+}
+
+// lineCounter tells the lines and columns of a stream.
+type lineCounter struct {
+	text  bool
+	line  int   // that the buffer begins in, from 0
+	begin int64 // of that line
+	// The place that was asked for last, from which the next is counted on.
+	asked, askedLine int
+}
+
+// drop notes that the first bytes of the buffer go.
+func (l *lineCounter) drop(text []byte, n int, base int64) {
+	l.line += bytes.Count(text[:n], []byte{'\n'})
+	if i := bytes.LastIndexByte(text[:n], '\n'); i >= 0 {
+		l.begin = base + int64(i) + 1
+	}
+	l.asked, l.askedLine = 0, 0
+}
+
+// at returns line and column of a place in the buffer, counted from 1; zeros, if this is no text.
+func (l *lineCounter) at(text []byte, place int, base int64, wide bool) (line, column int) {
+	if !l.text && !wide {
+		return 0, 0
+	}
+	if place < l.asked {
+		l.asked, l.askedLine = 0, 0
+	}
+	l.askedLine += bytes.Count(text[l.asked:place], []byte{'\n'})
+	l.asked = place
+	begin := l.begin
+	if i := bytes.LastIndexByte(text[:place], '\n'); i >= 0 {
+		begin = base + int64(i) + 1
+	}
+	return l.line + l.askedLine + 1, int(base + int64(place) - begin + 1)
+}
