@@ -275,10 +275,11 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	if zerr == nil {
 		files = z.File
 	}
-	// Names, comments, and what stands before, between and behind the members.
+	// As it is, it shows names, comments, and what stands before, between and behind members.
+	// Those are read for themselves: packed data may hold a stretch that could not be packed.
 	inside := func(off int64) bool {
 		for _, f := range files {
-			if start, err := f.DataOffset(); err == nil && f.Method == zip.Store && f.Flags&1 == 0 && start <= off && off < start+int64(f.CompressedSize64) {
+			if start, err := f.DataOffset(); err == nil && opened(f) && start <= off && off < start+int64(f.CompressedSize64) {
 				return true
 			}
 		}
@@ -312,15 +313,23 @@ func (w *worker) member(ctx context.Context, f *zip.File, at place, depth int) {
 	case f.Flags&1 != 0:
 		w.unread(at, Encrypted, "it is encrypted")
 		return
+	case !opened(f):
+		w.unread(at, Unopened, fmt.Sprintf("it is packed by method %d, which is not known here", f.Method))
+		return
 	}
 	in, err := f.Open()
 	if err != nil {
-		w.unread(at, Unopened, fmt.Sprintf("it is packed by method %d, which is not known here", f.Method))
+		w.unread(at, Damaged, "it is not where the archive's directory says")
 		return
 	}
 	defer in.Close()
 	w.count(func(e *Exposure) { e.Members++ })
 	w.content(ctx, &bounded{in, ctx, &w.expanded}, nil, -1, at, depth+1)
+}
+
+// opened reports whether a member can be unpacked here.
+func opened(f *zip.File) bool {
+	return f.Flags&1 == 0 && (f.Method == zip.Store || f.Method == zip.Deflate)
 }
 
 // maxDirectory bounds the directory of a ZIP file, which is held in memory several times over.

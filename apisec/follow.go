@@ -140,6 +140,14 @@ func (n *needle) ways(text []byte, at int, u unit, out []spot) []spot {
 			}
 			return i
 		}, '%')
+		if v, ok := hexByte(rest, 1); ok && v == '+' && u.lit == " " { // a space as + and then encoded again
+			out = append(out, spot{at + 3, percents})
+		}
+		if u.lit == "%" { // %2525
+			for i := 3; i+1 < len(rest) && rest[1] == '2' && rest[2] == '5' && rest[i] == '2' && rest[i+1] == '5' && i < maxUnit-2; i += 2 {
+				out = append(out, spot{at + i + 2, percents})
+			}
+		}
 	case '=':
 		out = byteEscapes(rest, u, at, out, quoted, func([]byte) int { return 1 }, '=')
 	case '+':
@@ -176,6 +184,11 @@ func (n *needle) ways(text []byte, at int, u unit, out []spot) []spot {
 func byteEscapes(rest []byte, u unit, at int, out []spot, how traits, digits func([]byte) int, mark byte) []spot {
 	i := 0
 	for j := range len(u.lit) {
+		if j > 0 && mark == '=' { // a soft line break between the bytes of a character
+			if b := newline(rest[min(i+1, len(rest)):]); b > 0 {
+				i += 1 + b
+			}
+		}
 		if i >= len(rest) || rest[i] != mark {
 			return out
 		}
@@ -260,8 +273,18 @@ func backslashes(rest []byte, u unit, at int, out []spot) []spot {
 			}
 		}
 	case '0', '1', '2', '3':
-		if i+2 < len(rest) && len(u.lit) == 1 && octal(rest[i+1]) && octal(rest[i+2]) && u.lit[0] == (c-'0')<<6|(rest[i+1]-'0')<<3|(rest[i+2]-'0') {
-			out = append(out, spot{at + i + 3, escapes})
+		j := i
+		for k := range len(u.lit) {
+			if j+2 >= len(rest) || !octal(rest[j]) || !octal(rest[j+1]) || !octal(rest[j+2]) || u.lit[k] != (rest[j]-'0')<<6|(rest[j+1]-'0')<<3|(rest[j+2]-'0') {
+				break
+			}
+			if j += 3; k == len(u.lit)-1 {
+				out = append(out, spot{at + j, escapes})
+				break
+			}
+			for j < len(rest) && rest[j] == '\\' && j < maxUnit {
+				j++
+			}
 		}
 	default:
 		if len(u.lit) == 1 && c == u.lit[0] && !alphanumeric(c) {

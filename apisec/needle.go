@@ -179,6 +179,11 @@ func (n needle) withTextForms() needle {
 	each(jsonEscaped("/"))
 	each(jsonEscaped("<>&"))
 	each(jsonEscaped("<>&'+"))
+	each(some(special, bytewise("%%25%02X")))
+	each(func(u unit) string { return url.QueryEscape(url.QueryEscape(u.lit)) })
+	each(func(u unit) string { return strings.ReplaceAll(strings.ReplaceAll(jsonEscaped("")(u), `\`, `\\`), `"`, `\"`) })
+	each(some(special, bytewise(`\%03o`)))
+	each(pythonEscaped)
 	each(func(u unit) string { return html.EscapeString(u.lit) })
 	each(xmlEscaped)
 	each(some(func(u unit) bool { return len(u.lit) == 1 && u.lit[0] < utf8.RuneSelf && !unreserved(u.lit[0]) }, func(u unit) string { return `\` + u.lit }))
@@ -239,6 +244,19 @@ func jsonEscaped(more string) func(unit) string {
 	}
 }
 
+// pythonEscaped writes as ascii() of Python does, and C# and JavaScript may.
+func pythonEscaped(u unit) string {
+	switch {
+	case u.r < 0x80 || u.lit == "":
+		return u.lit
+	case u.r < 0x100:
+		return fmt.Sprintf(`\x%02x`, u.r)
+	case u.r < 0x10000:
+		return fmt.Sprintf(`\u%04x`, u.r)
+	}
+	return fmt.Sprintf(`\U%08x`, u.r)
+}
+
 var xmlEntities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;")
 
 func xmlEscaped(u unit) string { return xmlEntities.Replace(u.lit) }
@@ -285,15 +303,16 @@ func encodedNeedles(secret int, data string, wide bool) []needle {
 		n.units = append(n.units, u)
 	}
 	n.forms = append(n.forms, formOf(n.units, func(u unit) string { return u.lit }), formOf(n.units, func(u unit) string { return strings.ToUpper(u.lit) }))
-	for _, between := range []string{":", " ", ",", "-"} {
-		first := true
-		spread := formOf(n.units, func(u unit) string {
-			if first = !first; first { // the second of two digits
-				return u.lit + between
-			}
-			return u.lit
-		})
-		n.forms = append(n.forms, spread, form{text: strings.ToUpper(spread.text), starts: spread.starts})
+	for _, between := range []string{":", " ", ",", "-", ", 0x", `\x`} {
+		for _, digits := range []func(string) string{strings.ToLower, strings.ToUpper} {
+			first := true
+			n.forms = append(n.forms, formOf(n.units, func(u unit) string {
+				if first = !first; first { // the second of two digits
+					return digits(u.lit) + between
+				}
+				return digits(u.lit)
+			}))
+		}
 	}
 	return append(out, n)
 }

@@ -132,8 +132,8 @@ func (s *searcher) scan(text []byte, from, limit int, base int64, lines *lineCou
 // compare decides whether an anchor is part of a secret.
 func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lineCounter, report func(match)) {
 	n := a.needle
-	begin, end, how, ok := 0, 0, traits(0), false
-	if a.width == narrow {
+	begin, end, how, ok, order := 0, 0, traits(0), false, a.width
+	if order == narrow {
 		if begin = p - a.off; a.form.literal && begin >= 0 && string(text[begin:min(len(text), begin+len(a.form.text))]) == a.form.text {
 			end, ok = begin+len(a.form.text), true
 		} else {
@@ -141,13 +141,16 @@ func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lin
 		}
 	} else {
 		begin, end, how, ok = s.followWide(text, p-a.inside, a)
+		if ok {
+			begin, end, order = byteOrder(text, begin, end, base, order)
+		}
 	}
 	if !ok {
 		return
 	}
 	s.past[n.secret] = base + int64(end)
-	m := match{secret: n.secret, form: describe(n, a.width, how), begin: base + int64(begin)}
-	m.line, m.column = lines.at(text, begin, base, a.width != narrow)
+	m := match{secret: n.secret, form: describe(n, order, how), begin: base + int64(begin)}
+	m.line, m.column = lines.at(text, begin, base, order != narrow)
 	report(m)
 }
 
@@ -167,6 +170,27 @@ func (s *searcher) followWide(text []byte, at int, a *anchor) (begin, end int, h
 		return 0, 0, 0, false
 	}
 	return low + int(s.from[begin]), low + int(s.from[end]), how, true
+}
+
+// byteOrder tells the order of a match, for ASCII in UTF-16 can be read in both, a byte apart.
+// Characters begin at even offsets, as they do in files of their own.
+func byteOrder(text []byte, begin, end int, base int64, order width) (int, int, width) {
+	if (base+int64(begin))%2 == 0 {
+		return begin, end, order
+	}
+	zeros, by := begin+1, -1 // of LE
+	if order == bigEndian {
+		zeros, by = begin, 1
+	}
+	if begin+by < 0 || end+by > len(text) || by > 0 && text[end] != 0 || by < 0 && text[begin-1] != 0 {
+		return begin, end, order
+	}
+	for i := zeros; i < end; i += 2 {
+		if text[i] != 0 {
+			return begin, end, order
+		}
+	}
+	return begin + by, end + by, bigEndian + littleEndian - order
 }
 
 // describe names a form: what the text is and what was done to it.

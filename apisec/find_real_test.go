@@ -1,0 +1,81 @@
+package apisec_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/apisec"
+	"github.com/connsec/connsec/internal/realsrv"
+)
+
+// TestPlanted has Python and other programs plant secrets in every encoding and container, and
+// wants every one found, where it was planted, and nothing else.
+func TestPlanted(t *testing.T) {
+	python := realsrv.Need(t, "python3")
+	realsrv.Need(t, "tar")
+	realsrv.Need(t, "gzip")
+	values := map[string]string{
+		"hex":   "3f8a1c0d9be24576a1f0c3d2e5b49708fe6d1a2c",
+		"short": "q7/Zk+2w",
+		"signs": "aB3$x/Y+z=&\"'<>%\\~9k|{}`^;:,Q",
+		"words": "correct horse battery staple",
+		"euro":  "pässwörd€für😀Ümläute",
+		"latin": "Grüße-aus-Köln-2024",
+	}
+	secrets := map[string]connsec.Secret{}
+	for name, v := range values {
+		secrets[name] = connsec.NewSecret(v)
+	}
+	input, err := json.Marshal(values)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	cmd := exec.Command(python, "testdata/plant.py", dir)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(string(input)), os.Stderr
+	output, err := cmd.Output()
+	require.NoError(t, err)
+	var planted []struct {
+		Path, Member, Secret, Encoding string
+		Low, High                      int64
+	}
+	require.NoError(t, json.Unmarshal(output, &planted))
+	require.Greater(t, len(planted), 4000)
+
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	e, err := apisec.Find(t.Context(), root.FS(), secrets)
+	require.NoError(t, err)
+	assert.Empty(t, e.Unread)
+
+	type where struct{ path, member, secret string }
+	hits := map[where][]apisec.Hit{}
+	for _, h := range e.Hits {
+		at := where{h.Path, h.Member, h.Secret}
+		hits[at] = append(hits[at], h)
+	}
+	missed := map[string]int{}
+	for _, p := range planted {
+		at := where{p.Path, p.Member, p.Secret}
+		if len(hits[at]) == 0 {
+			missed[p.Secret+" "+p.Encoding]++
+			continue
+		}
+		if assert.Len(t, hits[at], 1, "%v", at) {
+			h := hits[at][0]
+			if strings.HasSuffix(p.Encoding, "odd") {
+				p.Low-- // ASCII in UTF-16 reads the same in both orders, a byte apart
+			}
+			assert.True(t, p.Low <= h.Offset && h.Offset < p.High, "%v %s: at %d of %d to %d", at, h.Form, h.Offset, p.Low, p.High)
+		}
+		delete(hits, at)
+	}
+	assert.Empty(t, missed, "missed, in how many containers")
+	assert.Empty(t, hits, "found where nothing was planted")
+}
