@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -595,13 +596,22 @@ func (w *worker) pointer(at place, name string) {
 	if err != nil || !ok {
 		return
 	}
-	if !path.IsAbs(target) && fs.ValidPath(path.Join(path.Dir(name), target)) {
-		if w.repository(path.Join(path.Dir(name), target)) {
-			return // a submodule, whose data is among the files
+	dir := path.Join(path.Dir(name), filepath.ToSlash(target))
+	if filepath.IsAbs(target) {
+		dir = ""
+		if root, err := filepath.Abs(w.Dir); err == nil && w.Dir != "" {
+			if rel, err := filepath.Rel(root, target); err == nil {
+				dir = filepath.ToSlash(rel)
+			}
 		}
-		// The data of a work tree is in the repository's folder, in worktrees/NAME.
-		if dir := path.Dir(path.Dir(path.Join(path.Dir(name), target))); w.repository(dir) {
-			return
+	}
+	// A submodule's data is in the folder that is named, and that of a work tree two above,
+	// which has it in worktrees/NAME.
+	for _, dir := range []string{dir, path.Dir(path.Dir(dir))} {
+		if fs.ValidPath(dir) && w.repository(dir) {
+			if info, err := fs.Stat(w.FS, path.Join(dir, "objects")); err == nil && info.IsDir() {
+				return
+			}
 		}
 	}
 	w.unread(at, Elsewhere, "its repository is not known to be among these files: look through "+target+" as well")

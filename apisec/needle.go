@@ -181,7 +181,9 @@ func (n needle) withTextForms() needle {
 	each(jsonEscaped("<>&'+"))
 	each(some(special, bytewise("%%25%02X")))
 	each(func(u unit) string { return url.QueryEscape(url.QueryEscape(u.lit)) })
-	each(func(u unit) string { return strings.ReplaceAll(strings.ReplaceAll(jsonEscaped("")(u), `\`, `\\`), `"`, `\"`) })
+	each(func(u unit) string {
+		return strings.ReplaceAll(strings.ReplaceAll(jsonEscaped("")(u), `\`, `\\`), `"`, `\"`)
+	})
 	each(some(special, bytewise(`\%03o`)))
 	each(pythonEscaped)
 	each(func(u unit) string { return html.EscapeString(u.lit) })

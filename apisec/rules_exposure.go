@@ -191,8 +191,8 @@ func (h Hit) Where() string {
 	where := h.Path
 	if g := h.Git; g != nil {
 		switch {
-		case g.Type == "commit":
-			where += ", message of commit " + short(g.ID)
+		case g.Type == "commit" || g.Type == "tag":
+			where += ", message of " + g.Type + " " + short(g.ID)
 		case g.Commit == "":
 			where += ", " + g.Type + " " + short(g.ID) + " of no commit"
 		case g.Type == "blob":
