@@ -203,7 +203,12 @@ func (w *worker) packed(ctx context.Context, z io.Reader, at place, ext string, 
 	} else {
 		name = "content"
 	}
-	w.content(ctx, &bounded{z, ctx, &w.expanded}, nil, -1, at.in(name), depth+1)
+	inside := at.in(name)
+	inside.unpacked, inside.around = true, at.member
+	if at.unpacked {
+		inside.around = at.around
+	}
+	w.content(ctx, &bounded{z, ctx, &w.expanded}, nil, -1, inside, depth+1)
 }
 
 func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {

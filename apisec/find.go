@@ -430,14 +430,20 @@ type place struct {
 	path   string
 	member string
 	git    *GitObject
+	// unpacked says that this is what a compressed file holds, whose member is the one given.
+	unpacked bool
+	around   string
 }
 
 // in is a member of the archive at this place.
 func (p place) in(member string) place {
+	if p.unpacked { // "b.tar.gz!etc/x", and not "b.tar.gz!b.tar!etc/x"
+		p.member = p.around
+	}
 	if p.member != "" {
 		member = p.member + "!" + member
 	}
-	p.member = member
+	p.member, p.unpacked = member, false
 	return p
 }
 

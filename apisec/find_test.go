@@ -105,7 +105,7 @@ func TestFind(t *testing.T) {
 		{"configuration", fstest.MapFS{"etc/app.ini": file("[api]\nid = 1\nclient_secret = " + planted + "\n")}, []apisec.Hit{{Path: "etc/app.ini", Form: "verbatim", Line: 3, Column: 17, Offset: 29}}},
 		{"twice in a line", fstest.MapFS{"log": file(planted + " " + planted)}, []apisec.Hit{{Path: "log", Form: "verbatim", Line: 1, Column: 1}, {Path: "log", Form: "verbatim", Line: 1, Column: 42, Offset: 41}}},
 		{"shell history", fstest.MapFS{".bash_history": file("ls\ncurl -H 'Authorization: Basic " + basic + "' https://central.corp.example\n")}, []apisec.Hit{{Path: ".bash_history", Form: "base64", Line: 2, Column: 35, Offset: 37}}},
-		{"tar.gz", fstest.MapFS{"b.tar.gz": file(gzipped(t, tarred(t, map[string]string{"etc/x": "\n  " + planted})))}, []apisec.Hit{{Path: "b.tar.gz", Member: "b.tar!etc/x", Form: "verbatim", Line: 2, Column: 3, Offset: 3}}},
+		{"tar.gz", fstest.MapFS{"b.tar.gz": file(gzipped(t, tarred(t, map[string]string{"etc/x": "\n  " + planted})))}, []apisec.Hit{{Path: "b.tar.gz", Member: "etc/x", Form: "verbatim", Line: 2, Column: 3, Offset: 3}}},
 		{"zip", fstest.MapFS{"b.zip": file(zipped(t, map[string]string{"x": planted}))}, []apisec.Hit{{Path: "b.zip", Member: "x", Form: "verbatim", Line: 1, Column: 1}}},
 		{"binary", fstest.MapFS{"a.exe": file("MZ\x00\x00\n\n" + planted + "\x00")}, []apisec.Hit{{Path: "a.exe", Form: "verbatim", Offset: 6}}},
 		{"UTF-16", fstest.MapFS{"a.txt": file("\xff\xfea\x00\n\x00" + strings.Join(strings.Split(planted, ""), "\x00") + "\x00")}, []apisec.Hit{{Path: "a.txt", Form: "UTF-16LE", Line: 2, Column: 2, Offset: 6}}},
@@ -146,7 +146,7 @@ func TestNames(t *testing.T) {
 		got = append(got, fmt.Sprint(h.Path, " ", h.Member, " ", h.InName))
 	}
 	assert.Equal(t, []string{
-		"a-REDACTED  true", "c.tgz c.tar!x/REDACTED.log true", "c.tgz c.tar!x/REDACTED.log false", "d  true",
+		"a-REDACTED  true", "c.tgz x/REDACTED.log true", "c.tgz x/REDACTED.log false", "d  true",
 	}, got)
 }
 

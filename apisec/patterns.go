@@ -13,18 +13,20 @@ const patternSpan = 4 << 10
 // A pattern is what a kind of secret looks like. It is precise rather than complete: a mark that
 // is quickly found, and a test of what stands around it.
 type pattern struct {
-	name  string
+	name string
+	// sure says that the shape alone leaves hardly a doubt.
+	sure  bool
 	marks []string
 	// match is given the text and the place of a mark. It returns where the secret begins.
 	match func(text []byte, at int) (begin int, value string, ok bool)
 }
 
 var patterns = []pattern{
-	{"private key", []string{"PRIVATE KEY-----"}, privateKey},
-	{"client secret", []string{"ecret", "ECRET"}, clientSecret},
-	{"Azure client secret", []string{"Q~"}, azureSecret},
-	{"password in a connection string", []string{"assword", "ASSWORD", "wd=", "WD="}, connectionString},
-	{"password in a URL", []string{"://"}, urlPassword},
+	{"private key", true, []string{"PRIVATE KEY-----"}, privateKey},
+	{"client secret", false, []string{"ecret", "ECRET"}, clientSecret},
+	{"Azure client secret", true, []string{"Q~"}, azureSecret},
+	{"password in a connection string", false, []string{"assword", "ASSWORD", "wd=", "WD="}, connectionString},
+	{"password in a URL", false, []string{"://"}, urlPassword},
 }
 
 // scanPatterns looks for the marks in what was not seen yet, up to a limit.
@@ -95,6 +97,8 @@ func privateKey(text []byte, at int) (int, string, bool) {
 
 var (
 	clientKey = regexp.MustCompile(`(?i)(?:client|app|application|api|consumer|oauth)[_\-. ]?s$`)
+	// A variable of a program: cfg.Secret2.
+	dottedName = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$`)
 	// From the last letters of the key to the value: an assignment, a member of JSON or a
 	// dictionary, an option of a command, an element or attribute of XML, a form.
 	secretValue = regexp.MustCompile(`^(?i:ecret)(?:\\?["'\]]{0,2}[ \t]{0,8}(?::=|=>|[:=,])[ \t]{0,8}\\?[@"'` + "`" + `]{0,3}|[ \t]{1,4}["']?|["']?[ \t]{1,8}value[ \t]?=[ \t]?["']|>)([A-Za-z0-9_~.+/=-]{16,128})`)
@@ -112,6 +116,9 @@ func clientSecret(text []byte, at int) (int, string, bool) {
 	}
 	value := string(rest[m[2]:m[3]])
 	if m[3] < len(rest) && strings.IndexByte("(:[{$%", rest[m[3]]) >= 0 { // a call, or a template
+		return 0, "", false
+	}
+	if quoted := strings.IndexByte("\"'`>", rest[m[2]-1]) >= 0; !quoted && dottedName.MatchString(value) {
 		return 0, "", false
 	}
 	// 5 % of random values of 40 hexadecimal digits are below 3.5, so it is 3 for those.
@@ -229,28 +236,53 @@ func reserved(host string) bool {
 	return false
 }
 
-// stands are what people write where a secret will go.
-var stands = []string{
-	"password", "passwd", "passw0rd", "secret", "changeme", "change_me", "change-me", "example", "placeholder", "your", "xxx", "***", "...", "redacted", "removed",
-	"hidden", "dummy", "sample", "todo", "fixme", "insert", "replace", "123456789", "abcdef", "foo", "bar", "hunter2", "null", "none", "undefined", "pass", "token", "user",
-}
+// Nothing with one of these in it is a secret, and nothing is that is made of the words alone
+// and hardly a digit, such as "your-password" and "somepass1".
+var (
+	neverIn = []string{"example", "placeholder", "changeme", "change_me", "change-me", "xxx", "***", "...", "redacted", "123456789", "%s", "%v", "%d", "${", "$(", "{{"}
+	words   = strings.Fields("a an and api app bar bas baz change client db dummy env fake foo for from get here hidden host insert is key me my mysql none not null of pass " +
+		"passwd password private pw pwd redis remove removed replace root sample secret some sql super test the this to todo token true undefined user username value var very with your")
+)
 
 // placeholder reports whether a value is a variable, a template, or a word that stands for one.
 func placeholder(value string) bool {
-	low := strings.ToLower(value)
-	if strings.ContainsAny(value[:1], "$%@{[<*#&") || strings.Contains(value, "${") || strings.Contains(value, "$(") || strings.Contains(value, "{{") || strings.Contains(value, "%s") || strings.Contains(value, "%v") {
+	if strings.IndexByte("$%@{[<*#&", value[0]) >= 0 {
 		return true
 	}
-	for _, word := range stands {
-		if strings.Contains(low, word) {
+	low := strings.ToLower(value)
+	for _, part := range neverIn {
+		if strings.Contains(low, part) {
 			return true
 		}
 	}
-	distinct := map[rune]bool{}
-	for _, r := range value {
-		distinct[r] = true
+	distinct, digits, signs := map[byte]bool{}, 0, 0
+	var letters []byte
+	for i := range len(low) {
+		distinct[low[i]] = true
+		switch c := low[i]; {
+		case 'a' <= c && c <= 'z':
+			letters = append(letters, c)
+		case '0' <= c && c <= '9':
+			digits++
+		case c != '-' && c != '_':
+			signs++
+		}
 	}
-	return len(distinct) < 4
+	return len(distinct) < 4 || digits <= 3 && signs == 0 && ofWords(string(letters))
+}
+
+// ofWords reports whether a text is made of words that stand for a secret.
+func ofWords(text string) bool {
+	reached := make([]bool, len(text)+1)
+	reached[0] = true
+	for i := range text {
+		for _, w := range words {
+			if reached[i] && strings.HasPrefix(text[i:], w) {
+				reached[i+len(w)] = true
+			}
+		}
+	}
+	return reached[len(text)]
 }
 
 // entropy is Shannon's, in bits per byte, of the bytes as they occur.

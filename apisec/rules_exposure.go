@@ -122,7 +122,11 @@ func (j *exposed) hits(rule *connsec.Rule, hits []Hit, name string) {
 		if name != "" {
 			subject, text = name+" in "+h.Where(), h.Form
 		}
-		v := connsec.Failed("%s%s", text, h.detail()).With("fingerprint", h.Fingerprint).With("offset", h.Offset)
+		v := connsec.Failed("%s%s", text, h.detail())
+		if slices.ContainsFunc(patterns, func(p pattern) bool { return p.sure && p.name == h.Pattern }) {
+			v = v.As(connsec.High)
+		}
+		v = v.With("fingerprint", h.Fingerprint).With("offset", h.Offset)
 		if h.Git != nil {
 			v = v.With("object", h.Git.ID)
 			if h.Git.Commit != "" {
@@ -213,7 +217,7 @@ func (h Hit) detail() string {
 	case h.InName:
 		return ", in the name itself"
 	case (h.Member != "" || h.Git != nil) && h.Line > 0:
-		return fmt.Sprintf(", at %d:%d of it", h.Line, h.Column)
+		return fmt.Sprintf(", at %d:%d in it", h.Line, h.Column)
 	case h.Line == 0:
 		return fmt.Sprintf(", at byte %d", h.Offset)
 	}

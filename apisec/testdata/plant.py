@@ -154,11 +154,11 @@ def main(root):
         "stored.zip": (make_zip(files, zipfile.ZIP_STORED), ""),
         "deflated.zip": (make_zip(files), ""),
         "a.tar": (make_tar(files), ""),
-        "gnu.tar.gz": (make_tar(files, "w:gz"), "gnu.tar!"),
-        "short.tgz": (make_tar(files, "w:gz"), "short.tar!"),
-        "b.tar.bz2": (make_tar(files, "w:bz2"), "b.tar!"),
-        "zip-in.tar.gz": (gzip.compress(make_tar({"in/a.zip": make_zip(files)})), "zip-in.tar!in/a.zip!"),
-        "tar-in.zip": (make_zip({"in/a.tar.gz": make_tar(files, "w:gz")}), "in/a.tar.gz!a.tar!"),
+        "gnu.tar.gz": (make_tar(files, "w:gz"), ""),
+        "short.tgz": (make_tar(files, "w:gz"), ""),
+        "b.tar.bz2": (make_tar(files, "w:bz2"), ""),
+        "zip-in.tar.gz": (gzip.compress(make_tar({"in/a.zip": make_zip(files)})), "in/a.zip!"),
+        "tar-in.zip": (make_zip({"in/a.tar.gz": make_tar(files, "w:gz")}), "in/a.tar.gz!"),
         "zip-in-zip.jar": (make_zip({"lib/x.jar": make_zip({"y.war": make_zip(files)})}), "lib/x.jar!y.war!"),
     }
     for name, (data, prefix) in containers.items():
@@ -168,9 +168,9 @@ def main(root):
     run("tar", "-C", os.path.join(root, "plain"), "--format=v7", "-cf", os.path.join(root, "v7.tar"), ".")
     expect("v7.tar", lambda n: "./" + n)
     run("tar", "-C", os.path.join(root, "plain"), "--format=pax", "-czf", os.path.join(root, "pax.tar.gz"), ".")
-    expect("pax.tar.gz", lambda n: "pax.tar!./" + n)
+    expect("pax.tar.gz", lambda n: "./" + n)
     run("gzip", "-9", "-k", os.path.join(root, "v7.tar"))
-    expect("v7.tar.gz", lambda n: "v7.tar!./" + n)
+    expect("v7.tar.gz", lambda n: "./" + n)
     json.dump(planted, sys.stdout)
 
 

@@ -16,7 +16,7 @@ import (
 func secretCommand() command {
 	return command{
 		name: "secret", about: "make shared secrets, judge them, find where they leaked, roll them over",
-		sub: []command{secretNewCommand(), secretCheckCommand(), secretRotateCommand()},
+		sub: []command{secretNewCommand(), secretCheckCommand(), secretFindCommand(), secretRotateCommand()},
 	}
 }
 
