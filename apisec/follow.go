@@ -28,6 +28,9 @@ type spot struct {
 	how traits
 }
 
+// scratch is memory that follow uses again.
+type scratch struct{ spots, next, ways, back, one []spot }
+
 const (
 	// maxSpots bounds the ways that are followed side by side, where a text can be read in
 	// several.
@@ -41,18 +44,18 @@ const (
 
 // follow compares the needle with a text in which its given unit may begin at the given place.
 // It returns where the match begins and ends.
-func (n *needle) follow(text []byte, at, unit int) (begin, end int, how traits, ok bool) {
+func (n *needle) follow(text []byte, at, unit int, m *scratch) (begin, end int, how traits, ok bool) {
 	if at < 0 {
 		return 0, 0, 0, false
 	}
-	spots := append(make([]spot, 0, maxSpots), spot{at: at})
-	var next, ways []spot
+	spots, next, ways := append(m.spots[:0], spot{at: at}), m.next[:0], m.ways[:0]
+	defer func() { m.spots, m.next, m.ways = spots, next, ways }()
 	for i := unit; i < len(n.units); i++ {
 		next = next[:0]
 		for _, s := range spots {
 			ways = n.ways(text, s.at, n.units[i], ways[:0])
 			next = merge(next, s.how, ways)
-			if i == unit {
+			if i == unit || s.at >= len(text) || !beginsGap[text[s.at]] {
 				continue
 			}
 			if b, h := n.gap(text, s.at); b > s.at {
@@ -71,13 +74,16 @@ func (n *needle) follow(text []byte, at, unit int) (begin, end int, how traits, 
 	for i := unit - 1; i >= 0; i-- {
 		next = next[:0]
 		for _, s := range spots {
-			next = merge(next, s.how, n.waysBack(text, s.at, n.units[i], ways[:0]))
+			next = merge(next, s.how, n.waysBack(text, s.at, n.units[i], m))
 			if s.at == 0 || !endsGap(text[s.at-1], n.writing) {
 				continue
 			}
 			for b := s.at - 1; b >= max(0, s.at-maxBreak); b-- {
+				if !beginsGap[text[b]] {
+					continue
+				}
 				if to, h := n.gap(text, b); to == s.at {
-					next = merge(next, s.how|h, n.waysBack(text, b, n.units[i], ways[:0]))
+					next = merge(next, s.how|h, n.waysBack(text, b, n.units[i], m))
 				}
 			}
 		}
@@ -87,6 +93,19 @@ func (n *needle) follow(text []byte, at, unit int) (begin, end int, how traits, 
 		spots, next = next, spots
 	}
 	return spots[0].at, end, how | spots[0].how, true
+}
+
+// What ways and gap look for at their first byte.
+var (
+	beginsEscape = bytesOf("%=+\\&`^\r'\"")
+	beginsGap    = bytesOf(" \t\r\n\\`^=%&'\",:-0")
+)
+
+func bytesOf(set string) (is [256]bool) {
+	for i := range len(set) {
+		is[set[i]] = true
+	}
+	return is
 }
 
 // merge adds ways to the spots, each place once.
@@ -106,18 +125,21 @@ next:
 }
 
 // waysBack returns where the unit may begin if it ends at a place.
-func (n *needle) waysBack(text []byte, end int, u unit, out []spot) []spot {
-	var ways []spot
+func (n *needle) waysBack(text []byte, end int, u unit, m *scratch) []spot {
+	m.back = m.back[:0]
 	for at := end - 1; at >= max(0, end-maxUnit); at-- {
-		ways = n.ways(text, at, u, ways[:0])
-		for _, w := range ways {
+		if at != end-len(u.lit) && !beginsEscape[text[at]] {
+			continue
+		}
+		m.one = n.ways(text, at, u, m.one[:0])
+		for _, w := range m.one {
 			if w.at == end {
-				out = append(out, spot{at, w.how})
+				m.back = append(m.back, spot{at, w.how})
 				break
 			}
 		}
 	}
-	return out
+	return m.back
 }
 
 // ways returns where the unit ends if it begins at a place, for each way to write it.
@@ -130,7 +152,9 @@ func (n *needle) ways(text []byte, at int, u unit, out []spot) []spot {
 	if c == u.lit[0] && (len(u.lit) == 1 || bytes.HasPrefix(rest, []byte(u.lit))) || u.alt != 0 && c == u.alt {
 		out = append(out, spot{at + max(len(u.lit), 1), 0})
 	}
-	// Only these begin an escape.
+	if !beginsEscape[c] {
+		return out
+	}
 	switch c {
 	case '%':
 		out = byteEscapes(rest, u, at, out, percents, func(p []byte) int {
@@ -298,7 +322,8 @@ func backslashes(rest []byte, u unit, at int, out []spot) []spot {
 func entity(rest []byte, u unit, at int, out []spot) []spot {
 	end := bytes.IndexByte(rest[:min(len(rest), maxUnit)], ';')
 	// &amp;#38; has two semicolons.
-	for i := 1; end > 0; {
+	if end > 0 {
+		i := 1
 		for bytes.HasPrefix(rest[i:end+1], []byte("amp;")) && end+1 < len(rest) {
 			more := bytes.IndexByte(rest[end+1:min(len(rest), maxUnit)], ';')
 			if more < 0 {
@@ -312,7 +337,6 @@ func entity(rest []byte, u unit, at int, out []spot) []spot {
 		if text := html.UnescapeString("&" + name); numeric && (v == u.r || u.alt != 0 && v == rune(u.alt)) || !numeric && (text == u.lit || u.r > 0 && text == string(u.r)) {
 			return append(out, spot{at + end + 1, entities})
 		}
-		break
 	}
 	if u.lit == "&" && bytes.HasPrefix(rest, []byte("&amp;")) {
 		end := 5

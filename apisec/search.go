@@ -35,8 +35,9 @@ type searcher struct {
 	past []int64
 	seen int64 // the same for patterns
 
-	wide []byte // of narrowed
-	from []int32
+	wide    []byte // of narrowed
+	from    []int32
+	scratch scratch
 }
 
 func newSearcher(s *sieve, secrets int, patterns bool) *searcher {
@@ -137,7 +138,7 @@ func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lin
 		if begin = p - a.off; a.form.literal && begin >= 0 && string(text[begin:min(len(text), begin+len(a.form.text))]) == a.form.text {
 			end, ok = begin+len(a.form.text), true
 		} else {
-			begin, end, how, ok = n.follow(text, p-a.inside, a.unit)
+			begin, end, how, ok = n.follow(text, p-a.inside, a.unit, &s.scratch)
 		}
 	} else {
 		begin, end, how, ok = s.followWide(text, p-a.inside, a)
@@ -165,7 +166,7 @@ func (s *searcher) followWide(text []byte, at int, a *anchor) (begin, end int, h
 	if !exact {
 		return 0, 0, 0, false
 	}
-	begin, end, how, ok = a.needle.follow(s.wide, i, a.unit)
+	begin, end, how, ok = a.needle.follow(s.wide, i, a.unit, &s.scratch)
 	if !ok {
 		return 0, 0, 0, false
 	}
