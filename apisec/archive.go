@@ -135,7 +135,7 @@ func looseObject(at place, head []byte) bool {
 // plain searches a stream as it is.
 func (w *worker) plain(ctx context.Context, s *searcher, head []byte, err error, in io.Reader, at place, report func(match)) {
 	n, err := s.search(ctx, head, err, in, report)
-	w.pending += n
+	w.pending += n - s.told
 	w.broke(ctx, at, err, n)
 }
 

@@ -23,7 +23,40 @@ import (
 )
 
 // Finder looks for secrets in a tree of files: in the files themselves, in archives and
-// compressed files, and in the history of git repositories.
+// compressed files (ZIP, tar, gzip, bzip2, in each other), and in git repositories, where every
+// version of every file, commit, tag and stash is read, also those that nothing leads to any
+// more. Everything is looked for in one pass.
+//
+// # Forms
+//
+// A secret is found as it is, in UTF-8, Latin-1 and UTF-16 of both orders; percent-encoded, once
+// or twice, wholly or in part; in the escapes of JSON, C, Python and shells, also of JSON in
+// JSON; in those of XML and HTML; in quoted-printable; in base64 of both alphabets, whatever
+// stands before it (so in Authorization: Basic, and in PowerShell's -EncodedCommand); in
+// hexadecimal, also as a dump with separators; any of these in UTF-16. It may be broken over
+// lines at any one place, by the continuation marks of shells, PowerShell, cmd, YAML and C, by
+// line breaks as in MIME and PEM, or put together from two strings.
+//
+// # What is not found
+//
+// A secret in another case, reversed, split over variables, encrypted, hashed, or encoded twice
+// in ways that are not named above (base64 of base64, hex of base64); base64 in lines shorter
+// than 30 characters, or with a mark before each line; the dumps of xxd and hexdump, which have
+// addresses and text between; text in pictures and in the streams of PDF files, in 7z, RAR, xz
+// and zstd, and in password-protected archives. The last two kinds of file are reported as
+// unread, and then nothing passes. Packed parts of other formats (such as PNG, fonts, databases
+// that compress their pages) are searched as they are, and not reported.
+//
+// # Traces
+//
+// Files are opened for reading, which may change their time of last access. Git runs once or
+// twice for each repository, on a folder of its own among temporary files, reads no
+// configuration of the repository, and writes nothing to it.
+//
+// # Cost
+//
+// Memory is bounded whatever the size of the files. Time grows with the shortest secret: one of
+// 22 bytes or more is looked for at full speed, one of 8 at about a fifth of it.
 type Finder struct {
 	// FS holds the files. For a folder, (*os.Root).FS is one that no symbolic link leads out of.
 	FS fs.FS
@@ -151,6 +184,7 @@ const (
 	Damaged    Reason = "damaged"      // it ends early or contradicts itself
 	NoHistory  Reason = "no history"   // a repository that git was not there for, or did not read
 	Elsewhere  Reason = "kept outside" // a work tree whose repository is not among the files
+	OutOfTime  Reason = "out of time"  // the deadline of the context came first
 )
 
 // Unread is a file, or part of one, that was not searched.
@@ -214,14 +248,18 @@ type hunt struct {
 	out Exposure
 }
 
-// Find reads all files. The error is about the setting, the root of the files, or the context;
-// what else cannot be read is a fact, see [Exposure.Unread].
+// Find reads all files. The error is about the setting, the root of the files, or a context that
+// was cancelled; what else cannot be read is a fact, see [Exposure.Unread]. When the context's
+// deadline comes, what was found until then is returned, with the rest as unread.
 func (f Finder) Find(ctx context.Context) (Exposure, error) {
 	h, err := f.begin()
 	if err != nil {
 		return Exposure{}, err
 	}
-	if err := h.readAll(ctx); err != nil {
+	switch err := h.readAll(ctx); {
+	case errors.Is(err, context.DeadlineExceeded):
+		h.out.Unread = append(h.out.Unread, Unread{Path: ".", Reason: OutOfTime, Detail: "the time was up before everything was read"})
+	case err != nil:
 		return Exposure{}, err
 	}
 	h.out.Duration = h.Now().Sub(h.out.At)
@@ -464,7 +502,9 @@ func newWorker(h *hunt) *worker {
 
 func (w *worker) searcher(depth int) *searcher {
 	for len(w.searchers) <= depth {
-		w.searchers = append(w.searchers, newSearcher(w.sieve, len(w.hunt.names), w.Patterns))
+		s := newSearcher(w.sieve, len(w.hunt.names), w.Patterns)
+		s.progress = func(n int64) { w.tell(n, 0) }
+		w.searchers = append(w.searchers, s)
 	}
 	return w.searchers[depth]
 }

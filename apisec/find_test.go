@@ -358,6 +358,25 @@ func TestCancelled(t *testing.T) {
 	f := apisec.Finder{FS: fstest.MapFS{"a": file("x"), "b": file(strings.Repeat("x", 1<<20))}, Secrets: central, Progress: func(int, int64) { cancel() }}
 	_, err := f.Find(ctx)
 	require.ErrorIs(t, err, context.Canceled)
+
+	// A deadline keeps what was found.
+	late, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer stop()
+	e, err := apisec.Finder{FS: fstest.MapFS{"a": file("x")}, Secrets: central}.Find(late)
+	require.NoError(t, err)
+	require.Len(t, e.Unread, 1)
+	assert.Equal(t, apisec.OutOfTime, e.Unread[0].Reason)
+	ruletest.Expect(t, e.Judge(), connsec.Inconclusive, apisec.RuleExposed)
+}
+
+// TestProgress tells of one long file while it is read, and counts each byte once.
+func TestProgress(t *testing.T) {
+	var steps []int64
+	size := 150 << 20
+	e := find(t, apisec.Finder{FS: fstest.MapFS{"a": {Data: make([]byte, size)}, "b": file("xyz")}, Progress: func(_ int, bytes int64) { steps = append(steps, bytes) }})
+	assert.GreaterOrEqual(t, len(steps), 4)
+	assert.IsNonDecreasing(t, steps)
+	assert.EqualValues(t, size+3, e.Bytes)
 }
 
 func TestPatternFindings(t *testing.T) {

@@ -24,12 +24,20 @@ type match struct {
 // chunk is how much is read at once, beside what overlaps: it stays in the second cache.
 const chunk = 128 << 10
 
+// progressStep is after how many bytes of one stream progress is told.
+const progressStep = 64 << 20
+
 // searcher looks through streams, one after the other.
 type searcher struct {
 	sieve    *sieve
 	patterns bool
 	overlap  int
 	buf      []byte
+
+	// progress, when set, is told now and then how many bytes more were searched; told are those
+	// of the present stream that it knows of.
+	progress func(int64)
+	told     int64
 
 	// past is up to where each secret was found already, in the present stream.
 	past []int64
@@ -51,7 +59,7 @@ func newSearcher(s *sieve, secrets int, patterns bool) *searcher {
 // reset prepares for another stream.
 func (s *searcher) reset() {
 	clear(s.past)
-	s.seen = 0
+	s.seen, s.told = 0, 0
 }
 
 // head reads the beginning of a stream into the buffer: all of it, if it is short.
@@ -105,6 +113,10 @@ func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Rea
 		lines.drop(text, drop, base)
 		n := copy(s.buf, text[drop:])
 		base, from = base+int64(drop), from-drop
+		if s.progress != nil && base-s.told >= progressStep {
+			s.progress(base - s.told)
+			s.told = base
+		}
 		var more int
 		more, err = readFull(in, s.buf[n:])
 		text = s.buf[:n+more]
