@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"compress/gzip"
 	"compress/zlib"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +44,10 @@ var unopened = []struct {
 	{"MSCF\x00\x00\x00\x00", "a cabinet", Unopened},
 	{"\x1f\x9d", "compress (.Z)", Unopened},
 	{"MSWIM\x00\x00\x00", "a Windows image", Unopened},
-	{"PACK\x00\x00\x00\x02", "a git pack outside of a repository", Unopened},
+	{"!<arch>\ndebian-binary", "a Debian package", Unopened},
+	{"\xed\xab\xee\xdb", "an RPM package", Unopened},
+	{"hsqs", "a squashfs image", Unopened},
+	{"PACK\x00\x00\x00\x02", "a git pack that belongs to no repository", Unopened},
 	{"# v2 git bundle\n", "a git bundle", Unopened},
 	{"# v3 git bundle\n", "a git bundle", Unopened},
 	{"%PDF-", "a PDF file, whose text is packed", Unopened},
@@ -113,6 +118,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 				w.unread(at, u.reason, "it is "+u.what+", which is not opened")
 				break
 			}
+		}
+		if name := strings.ToLower(at.path + at.member); strings.HasSuffix(name, ".br") || strings.HasSuffix(name, ".lzma") { // which have no mark
+			w.unread(at, Unopened, "it is called as if it were compressed, in a way that is not opened")
 		}
 		w.plain(ctx, s, head, err, in, at, w.report(at))
 	}
@@ -282,18 +290,15 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	}
 	// As it is, it shows names, comments, and what stands before, between and behind members.
 	// Those are read for themselves: packed data may hold a stretch that could not be packed.
-	inside := func(off int64) bool {
-		for _, f := range files {
-			if start, err := f.DataOffset(); err == nil && opened(f) && start <= off && off < start+int64(f.CompressedSize64) {
-				return true
-			}
-		}
-		return false
-	}
+	var inside []extent
 	w.plain(ctx, s, head, err, in, at, func(m match) {
-		if !inside(m.begin) {
-			w.record(at, m)
+		if inside == nil {
+			inside = extents(files)
 		}
+		if i, exact := slices.BinarySearchFunc(inside, m.begin, func(e extent, at int64) int { return cmp.Compare(e.begin, at) }); exact || i > 0 && m.begin < inside[i-1].end {
+			return
+		}
+		w.record(at, m)
 	})
 	if zerr != nil {
 		w.unread(at, Damaged, "it begins like a ZIP file, but its directory cannot be read")
@@ -330,6 +335,21 @@ func (w *worker) member(ctx context.Context, f *zip.File, at place, depth int) {
 	defer in.Close()
 	w.count(func(e *Exposure) { e.Members++ })
 	w.content(ctx, &bounded{in, ctx, &w.expanded}, nil, -1, at, depth+1)
+}
+
+// extent is where the data of a member lies.
+type extent struct{ begin, end int64 }
+
+// extents returns those of the members that are unpacked, in order; never nil.
+func extents(files []*zip.File) []extent {
+	out := []extent{}
+	for _, f := range files {
+		if begin, err := f.DataOffset(); err == nil && opened(f) {
+			out = append(out, extent{begin, begin + int64(f.CompressedSize64)})
+		}
+	}
+	slices.SortFunc(out, func(a, b extent) int { return cmp.Compare(a.begin, b.begin) })
+	return out
 }
 
 // opened reports whether a member can be unpacked here.

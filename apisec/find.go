@@ -360,6 +360,7 @@ func (h *hunt) readAll(ctx context.Context) error {
 // walk sends what there is to read.
 func (h *hunt) walk(ctx context.Context, jobs chan<- job) error {
 	names := newWorker(h)
+	objects := "-" // the folder of a repository that was met last
 	return fs.WalkDir(h.FS, ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -382,8 +383,8 @@ func (h *hunt) walk(ctx context.Context, jobs chan<- job) error {
 		switch {
 		case d.IsDir():
 			if path.Base(name) == "objects" && h.repository(path.Dir(name)) {
+				objects = name
 				jobs <- job{path.Dir(name), true}
-				return fs.SkipDir
 			}
 		case d.Type()&fs.ModeSymlink != 0:
 			h.count(func(e *Exposure) { e.Links++ })
@@ -391,7 +392,9 @@ func (h *hunt) walk(ctx context.Context, jobs chan<- job) error {
 				names.name(place{path: name}, text)
 			}
 		case d.Type().IsRegular():
-			jobs <- job{path: name}
+			if rest, ok := strings.CutPrefix(name, objects+"/"); !ok || !h.gitReads(objects, rest) {
+				jobs <- job{path: name}
+			}
 		default:
 			h.count(func(e *Exposure) { e.Special++ })
 		}

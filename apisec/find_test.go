@@ -185,6 +185,8 @@ func TestUnread(t *testing.T) {
 		{name: "a.xz", data: "\xfd7zXZ\x00....", want: apisec.Unopened},
 		{name: "a.age", data: "age-encryption.org/v1\n....", want: apisec.Encrypted},
 		{name: "a.pdf", data: "%PDF-1.7", want: apisec.Unopened},
+		{name: "a.deb", data: "!<arch>\ndebian-binary   1", want: apisec.Unopened},
+		{name: "app.js.br", data: "x", want: apisec.Unopened},
 		{name: "a.gz", data: gz[:len(gz)-20], want: apisec.Damaged, member: "a"},
 		{name: "b.gz", data: "\x1f\x8b\x08garbage........", want: apisec.Damaged},
 		{name: "c.gz", data: gz + "garbage", want: apisec.Damaged, member: "c"},

@@ -50,6 +50,27 @@ func (w *worker) history(ctx context.Context, dir string) {
 	w.flush(0)
 }
 
+// gitReads reports whether a file among the objects of a repository is one that git reads as
+// such, so that it need not be read as a file. A pack without its index is not.
+func (h *hunt) gitReads(objects, name string) bool {
+	dir, base := path.Split(name)
+	if len(dir) == 3 && len(base) >= 38 && strings.Trim(dir[:2]+base, "0123456789abcdef") == "" {
+		return true
+	}
+	if dir != "pack/" {
+		return false
+	}
+	stem := strings.TrimSuffix(base, path.Ext(base))
+	switch path.Ext(base) {
+	case ".pack":
+		_, err := fs.Stat(h.FS, path.Join(objects, "pack", stem+".idx"))
+		return err == nil
+	case ".idx", ".rev", ".bitmap", ".mtimes":
+		return strings.HasPrefix(base, "pack-") || strings.HasPrefix(base, "multi-pack-index")
+	}
+	return false
+}
+
 // borrowed is a repository of our own over the objects of another.
 type borrowed struct {
 	program string
@@ -134,9 +155,10 @@ func (w *worker) objects(ctx context.Context, g borrowed, at place) (commits []s
 		if err != nil {
 			_ = cmd.Process.Kill()
 		}
-		if werr := cmd.Wait(); err == nil && werr != nil {
+		// It goes on behind some errors, such as an index that it cannot read, and ends well.
+		if werr := cmd.Wait(); err == nil && (werr != nil || problem.Len() > 0) {
 			line, _, _ := strings.Cut(problem.String(), "\n")
-			err = fmt.Errorf("git failed: %s", line)
+			err = fmt.Errorf("git did not read everything: %s", line)
 		}
 	}()
 	in := bufio.NewReaderSize(out, 256<<10)
