@@ -24,5 +24,5 @@ func ExampleFind() {
 	for _, f := range exposure.Judge().Failed(connsec.High) {
 		fmt.Println(f.Source, f.Detail)
 	}
-	// Output: log/http.log:2:26 percent-encoded
+	// Output: log/http.log:2:26 central stands here, percent-encoded
 }

@@ -118,11 +118,10 @@ func (j *exposed) hits(rule *connsec.Rule, hits []Hit, name string) {
 			return
 		}
 		subject := h.Where()
-		text := h.Pattern
 		if name != "" {
-			subject, text = name+" in "+h.Where(), h.Form
+			subject = name + " in " + subject
 		}
-		v := connsec.Failed("%s%s", text, h.detail())
+		v := connsec.Failed("%s", h.sentence())
 		if slices.ContainsFunc(patterns, func(p pattern) bool { return p.sure && p.name == h.Pattern }) {
 			v = v.As(connsec.High)
 		}
@@ -211,17 +210,27 @@ func (h Hit) Where() string {
 	return where
 }
 
-// detail is what the position does not say.
-func (h Hit) detail() string {
+// sentence says what was seen, with the place inside of an archive or object, which the
+// position does not say.
+func (h Hit) sentence() string {
+	where := "here"
 	switch {
 	case h.InName:
-		return ", in the name itself"
+		where = "in the name itself"
 	case (h.Member != "" || h.Git != nil) && h.Line > 0:
-		return fmt.Sprintf(", at %d:%d in it", h.Line, h.Column)
+		where = fmt.Sprintf("at %d:%d in it", h.Line, h.Column)
 	case h.Line == 0:
-		return fmt.Sprintf(", at byte %d", h.Offset)
+		where = fmt.Sprintf("at byte %d", h.Offset)
 	}
-	return ""
+	switch {
+	case strings.HasPrefix(h.Pattern, "A"):
+		return "what stands " + where + " looks like an " + h.Pattern
+	case h.Pattern != "":
+		return "what stands " + where + " looks like a " + h.Pattern
+	case h.Form == "verbatim":
+		return h.Secret + " stands " + where + " as it is"
+	}
+	return h.Secret + " stands " + where + ", " + h.Form
 }
 
 // position is the file on disk, with a line only if that is one of this file.
