@@ -147,7 +147,7 @@ func plantTree(b *testing.B, r *rand.Rand, dir string) int64 {
 		for want := 1 << (10 + min(r.IntN(13), r.IntN(13))); s.Len() < want; {
 			kind(&s)
 		}
-		name := filepath.Join(dir, word(), word(), strconv.Itoa(i))
+		name := filepath.Join(dir, words[i/200], words[i/10], strconv.Itoa(i)) // ten files in a folder
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			b.Fatal(err)
 		}
