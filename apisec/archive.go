@@ -22,7 +22,7 @@ import (
 type format uint8
 
 const (
-	plain format = iota
+	notPacked format = iota
 	isGzip
 	isBzip2
 	isTar
@@ -69,7 +69,7 @@ func formatOf(head []byte) format {
 	case len(head) >= 512 && (string(head[257:262]) == "ustar" || tarChecksum(head)):
 		return isTar
 	}
-	return plain
+	return notPacked
 }
 
 // tarChecksum knows archives from before POSIX by the sum in their first header.
@@ -93,9 +93,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 	s := w.searcher(depth)
 	head, err := s.head(in)
 	f := formatOf(head)
-	if f != plain && depth >= orDefault(w.MaxDepth, defaultMaxDepth) {
+	if f != notPacked && depth >= orDefault(w.MaxDepth, defaultMaxDepth) {
 		w.unread(at, TooDeep, fmt.Sprintf("it is an archive inside %d others", depth))
-		f = plain
+		f = notPacked
 	}
 	switch f {
 	case isGzip:
