@@ -30,6 +30,12 @@
 // and the old one ends, however often that is interrupted. [RotationObservation.Judge] says what
 // is due, late or wrong.
 //
+// # Exposure
+//
+// [Find] looks for known secrets, in whatever encoding, in files, archives and the history of
+// git repositories, and [Exposure.Judge] says where they stand and what was not read. [Finder]
+// says which forms it finds, which it does not, and what traces that leaves.
+//
 // # Traces
 //
 // A probe makes the connections of [tlscheck.HTTPS] and [tlscheck.PlainHTTP], with a GET of the

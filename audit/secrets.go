@@ -8,14 +8,15 @@ import (
 
 // NamedSecret is a password or shared secret of a deployment.
 type NamedSecret struct {
-	Name   string // "ldap password dc1.corp.example", as a report may show it
+	Name   string // "LDAP password (dc1.password)", as a report may show it
 	File   string // that it is kept in
 	Secret connsec.Secret
 }
 
 // Secrets reads the passwords and shared secrets that the deployment names by their files: those
-// of LDAP and SMTP accounts, RADIUS, certificate files, and connection strings. One that stands
-// for several items comes once.
+// of REST API clients, LDAP and SMTP accounts, RADIUS, certificate files, and connection strings.
+// One that stands for several items comes once. A file that cannot be read is an error, so that
+// no secret is silently left out of a search.
 func (d *Deployment) Secrets() ([]NamedSecret, error) {
 	var out []NamedSecret
 	files := map[string]bool{}
@@ -32,6 +33,11 @@ func (d *Deployment) Secrets() ([]NamedSecret, error) {
 	}
 	whole := func(what, file string) error {
 		return add(what, file, func() (connsec.Secret, error) { return ReadSecret(d.path(file)) })
+	}
+	for _, a := range d.API {
+		if err := whole("API secret", a.SecretFile); err != nil {
+			return nil, err
+		}
 	}
 	for _, l := range d.LDAP {
 		if err := whole("LDAP password", l.PasswordFile); err != nil {

@@ -1,0 +1,40 @@
+package audit_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/connsec/connsec/audit"
+)
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"api": "an api secret\n", "ldap": "an ldap password\r\n", "radius": "a radius secret", "dsn": "Server=db.corp.example;User Id=app;Password=Kd83,xkw", "empty": "",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	text := "api:\n  - {token_url: 'https://a.corp.example/token', id: a, secret_file: api}\n" +
+		"ldap:\n  - {url: 'ldaps://l.corp.example', bind_dn: 'CN=a', password_file: ldap}\n  - {url: 'ldaps://m.corp.example', bind_dn: 'CN=a', password_file: ldap}\n" +
+		"radius:\n  - {host: r.corp.example, secret_file: radius}\n" +
+		"sql:\n  - {dsn_file: dsn}\n"
+	d, err := audit.Parse(filepath.Join(dir, "d.yaml"), []byte(text))
+	require.NoError(t, err)
+	secrets, err := d.Secrets()
+	require.NoError(t, err)
+	got := map[string]string{}
+	for _, s := range secrets {
+		got[s.Name+" "+filepath.Base(s.File)] = s.Secret.Reveal()
+	}
+	assert.Equal(t, map[string]string{
+		"API secret (api) api": "an api secret", "LDAP password (ldap) ldap": "an ldap password", "RADIUS secret (radius) radius": "a radius secret", "SQL password (dsn) dsn": "Kd83,xkw",
+	}, got)
+	// What is gone since then is not left out in silence.
+	require.NoError(t, os.Remove(filepath.Join(dir, "api")))
+	_, err = d.Secrets()
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
