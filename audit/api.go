@@ -2,7 +2,6 @@ package audit
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/apisec"
@@ -57,52 +56,6 @@ func (a API) check(d *Deployment, env *environment) (check, error) {
 			c.Path = d.path(a.SecretFile)
 		}
 	}
-	c.Others = map[string]connsec.Secret{}
-	for _, s := range env.namedSecrets(d) {
-		if s.source != a.Source {
-			c.Others[s.purpose] = s.secret
-		}
-	}
+	c.Others = env.otherSecrets(d, a.Source)
 	return check{subject: c.Validate().Target, source: a.Source, root: tlscheck.RuleHandshakeFailed, validate: c.Validate, run: c.Probe}, nil
-}
-
-// namedSecret is a secret of the deployment, with what it is for and where that stands.
-type namedSecret struct {
-	purpose string
-	secret  connsec.Secret
-	source  connsec.Position
-}
-
-// namedSecrets are those of all sections that have them in files of their own. A file that
-// cannot be read is left out: its own item says so.
-func (env *environment) namedSecrets(d *Deployment) []namedSecret {
-	if env.secrets != nil {
-		return env.secrets
-	}
-	env.secrets = []namedSecret{}
-	add := func(section, name, file string, source connsec.Position) {
-		if file == "" {
-			return
-		}
-		if s, err := ReadSecret(d.path(file)); err == nil && !s.IsEmpty() {
-			env.secrets = append(env.secrets, namedSecret{fmt.Sprintf("%s %s (%d:%d)", section, name, source.Line, source.Column), s, source})
-		}
-	}
-	for _, a := range d.API {
-		name := a.Name
-		if name == "" {
-			name = a.ID
-		}
-		add("api", name, a.SecretFile, a.Source)
-	}
-	for _, r := range d.RADIUS {
-		add("radius", r.Host, r.SecretFile, r.Source)
-	}
-	for _, l := range d.LDAP {
-		add("ldap", l.BindDN, l.PasswordFile, l.Source)
-	}
-	for _, s := range d.SMTP {
-		add("smtp", s.User, s.PasswordFile, s.Source)
-	}
-	return env.secrets
 }

@@ -46,8 +46,8 @@ func TestAPI(t *testing.T) {
 		require.NotNil(t, f.Source)
 	}
 	assert.Equal(t, map[string]string{
-		"client a": "fail: the same secret as api client b (12:5)", "client b": "fail: the same secret as api client a (4:5)",
-		"client c": "pass: different from 4 other configured secrets", "client d": "fail: the same secret as radius radius.corp.internal (37:5)",
+		"client a": "fail: the same secret as the API secret of client b (12:5)", "client b": "fail: the same secret as the API secret of client a (4:5)",
+		"client c": "pass: different from 4 other configured secrets", "client d": "fail: the same secret as the RADIUS secret of radius.corp.internal (37:5)",
 	}, details)
 	for _, f := range result.Report.Findings {
 		assert.NotContains(t, f.Detail, shared)

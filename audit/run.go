@@ -40,7 +40,7 @@ type environment struct {
 	crls  []*x509.RevocationList
 	asOf  time.Time
 
-	secrets []namedSecret // of the whole file, to find reuse; read when first asked for
+	secrets []itemSecret // of the whole file, to find reuse; read when first asked for
 }
 
 // Result is the report of a run, and the waivers of the file that covered nothing.

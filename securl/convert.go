@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/disk"
 	"github.com/connsec/connsec/securl/internal/codepage"
 )
 
@@ -404,10 +405,7 @@ func ConvertFile(ctx context.Context, dst, src string, o ConvertOptions) (res Co
 	}
 	// The name itself survives a power cut only if the directory is synced. Not every system
 	// can do that, and the list is complete either way.
-	if d, openErr := os.Open(dir); openErr == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
+	_ = disk.SyncDir(dir)
 	return res, nil
 }
 

@@ -166,7 +166,7 @@ func start(o options) (*server, error) {
 		_ = conn.Close()
 		if err != nil {
 			closeStore()
-			return nil, fmt.Errorf("Redis at %s does not answer: %w", o.redis, unwrapped(err))
+			return nil, fmt.Errorf("no answer from Redis at %s: %w", o.redis, unwrapped(err))
 		}
 		gate.Sessions, gate.Name = redisstore.New(pool), "spring"
 	}

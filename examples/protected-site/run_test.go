@@ -114,7 +114,7 @@ func TestServersShareSessionsInRedis(t *testing.T) {
 func TestRedisThatDoesNotAnswer(t *testing.T) {
 	o := options{listen: "127.0.0.1:0", redis: "127.0.0.1:1", redisPassword: connsec.NewSecret("hunter2"), now: time.Now}
 	_, err := start(o)
-	require.ErrorContains(t, err, "127.0.0.1:1 does not answer")
+	require.ErrorContains(t, err, "no answer from Redis at 127.0.0.1:1: ")
 	assert.NotContains(t, err.Error(), "hunter2")
 }
 
