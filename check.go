@@ -142,3 +142,12 @@ next:
 	}
 	return kept
 }
+
+// RulesOf returns the rules of checks, in their order.
+func RulesOf[T any](checks []Check[T]) []*Rule {
+	rules := make([]*Rule, len(checks))
+	for i, c := range checks {
+		rules[i] = c.Rule
+	}
+	return rules
+}

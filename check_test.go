@@ -160,3 +160,9 @@ func BenchmarkRun(b *testing.B) {
 		connsec.Run("subject", 0, checks)
 	}
 }
+
+func TestRulesOf(t *testing.T) {
+	a, b := &connsec.Rule{ID: "a"}, &connsec.Rule{ID: "b"}
+	assert.Equal(t, []*connsec.Rule{b, a}, connsec.RulesOf([]connsec.Check[int]{{Rule: b}, {Rule: a}}))
+	assert.Empty(t, connsec.RulesOf[int](nil))
+}

@@ -11,23 +11,15 @@ import (
 func Rules() []*connsec.Rule {
 	var out []*connsec.Rule
 	for _, r := range slices.Concat(
-		rulesOf(settingChecks),
-		rulesOf(serverChecks),
-		rulesOf(rotationChecks),
-		rulesOf(fileChecks),
+		connsec.RulesOf(settingChecks),
+		connsec.RulesOf(serverChecks),
+		connsec.RulesOf(rotationChecks),
+		connsec.RulesOf(fileChecks),
 		exposureRules(),
 	) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)
 		}
-	}
-	return out
-}
-
-func rulesOf[T any](checks []connsec.Check[T]) []*connsec.Rule {
-	out := make([]*connsec.Rule, len(checks))
-	for i, c := range checks {
-		out[i] = c.Rule
 	}
 	return out
 }

@@ -105,33 +105,17 @@ var RuleTokenURLName = &connsec.Rule{
 }
 
 func judgeName(j judged) connsec.Verdict {
-	if v := nameVerdict(j.url.host); v.Outcome != connsec.Pass {
+	if v := tlscheck.JudgeName(j.url.host); v.Outcome != connsec.Pass {
 		return v
 	}
 	for _, h := range j.Hosts {
 		host, _, _ := strings.Cut(h, ":")
-		if v := nameVerdict(host); v.Outcome != connsec.Pass {
+		if v := tlscheck.JudgeName(host); v.Outcome != connsec.Pass {
 			v.Detail = "a further host: " + v.Detail
 			return v
 		}
 	}
 	return connsec.Passed("a fully qualified name")
-}
-
-func nameVerdict(host string) connsec.Verdict {
-	failed := tlscheck.CheckName(host).Failed(connsec.Medium) // what tlscheck.ParseFQDN refuses
-	if len(failed) == 0 {
-		return connsec.Passed("a fully qualified name")
-	}
-	worst := failed[0]
-	ids := make([]string, len(failed))
-	for i, f := range failed {
-		ids[i] = f.Rule.ID
-		if f.Severity > worst.Severity {
-			worst = f
-		}
-	}
-	return connsec.Failed("%s", worst.Detail).As(worst.Severity).With("rules", strings.Join(ids, " "))
 }
 
 // RuleSecretInURL: a secret where everybody writes it down.

@@ -250,18 +250,5 @@ var RuleName = &connsec.Rule{
 }
 
 func judgeName(name string) connsec.Verdict {
-	report := tlscheck.CheckName(name)
-	failed := report.Failed(connsec.Medium) // what tlscheck.ParseFQDN refuses
-	if len(failed) == 0 {
-		return connsec.Passed("a fully qualified name")
-	}
-	worst := failed[0]
-	ids := make([]string, len(failed))
-	for i, f := range failed {
-		ids[i] = f.Rule.ID
-		if f.Severity > worst.Severity {
-			worst = f
-		}
-	}
-	return connsec.Failed("%s", worst.Detail).As(worst.Severity).With("rules", strings.Join(ids, " "))
+	return tlscheck.JudgeName(name)
 }

@@ -10,18 +10,10 @@ import (
 // name-* findings of a report belong to [tlscheck.Rules].
 func Rules() []*connsec.Rule {
 	var out []*connsec.Rule
-	for _, r := range slices.Concat(rulesOf(settingChecks), rulesOf(serverSettingChecks), rulesOf(clientChecks), rulesOf(udpChecks), rulesOf(tlsChecks)) {
+	for _, r := range slices.Concat(connsec.RulesOf(settingChecks), connsec.RulesOf(serverSettingChecks), connsec.RulesOf(clientChecks), connsec.RulesOf(udpChecks), connsec.RulesOf(tlsChecks)) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)
 		}
-	}
-	return out
-}
-
-func rulesOf[T any](checks []connsec.Check[T]) []*connsec.Rule {
-	out := make([]*connsec.Rule, len(checks))
-	for i, c := range checks {
-		out[i] = c.Rule
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package radiussec
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/connsec/connsec"
@@ -373,16 +372,7 @@ func judgeName(s setServer) connsec.Verdict {
 	if a, err := netip.ParseAddr(s.Host); err == nil && s.Transport == UDP && !a.IsUnspecified() {
 		return connsec.Passed("an address; over UDP there is no certificate that names the server")
 	}
-	failed := tlscheck.CheckName(s.Host).Failed(connsec.Medium) // what tlscheck.ParseFQDN refuses
-	if len(failed) == 0 {
-		return connsec.Passed("a fully qualified name")
-	}
-	worst := slices.MaxFunc(failed, func(a, b connsec.Finding) int { return int(a.Severity) - int(b.Severity) })
-	ids := make([]string, len(failed))
-	for i, f := range failed {
-		ids[i] = f.Rule.ID
-	}
-	return connsec.Failed("%s", worst.Detail).As(worst.Severity).With("rules", strings.Join(ids, " "))
+	return tlscheck.JudgeName(s.Host)
 }
 
 // RuleClientRange: one secret for a network.

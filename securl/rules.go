@@ -24,17 +24,9 @@ var (
 // Rules returns all rules of this package.
 func Rules() []*connsec.Rule {
 	var rules []*connsec.Rule
-	for _, c := range columnChecks {
-		rules = append(rules, c.Rule)
-	}
-	for _, c := range projectChecks {
-		if !slices.Contains(rules, c.Rule) {
-			rules = append(rules, c.Rule)
-		}
-	}
-	for _, c := range liveChecks {
-		if !slices.Contains(rules, c.Rule) {
-			rules = append(rules, c.Rule)
+	for _, r := range slices.Concat(connsec.RulesOf(columnChecks), connsec.RulesOf(projectChecks), connsec.RulesOf(liveChecks)) {
+		if !slices.Contains(rules, r) {
+			rules = append(rules, r)
 		}
 	}
 	return rules

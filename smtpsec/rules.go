@@ -9,15 +9,7 @@ import (
 // Rules returns the rules of this package, those of the setting first. The tls-*, cert-* and
 // name-* findings of a report belong to [tlscheck.Rules].
 func Rules() []*connsec.Rule {
-	return slices.Concat(rulesOf(settingChecks), rulesOf(implicitChecks), rulesOf(clearChecks), rulesOf(policyChecks))
-}
-
-func rulesOf[T any](checks []connsec.Check[T]) []*connsec.Rule {
-	out := make([]*connsec.Rule, len(checks))
-	for i, c := range checks {
-		out[i] = c.Rule
-	}
-	return out
+	return slices.Concat(connsec.RulesOf(settingChecks), connsec.RulesOf(implicitChecks), connsec.RulesOf(clearChecks), connsec.RulesOf(policyChecks))
 }
 
 // The documents that the rules cite.

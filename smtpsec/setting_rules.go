@@ -141,19 +141,7 @@ var RuleName = &connsec.Rule{
 }
 
 func judgeName(c Config) connsec.Verdict {
-	failed := tlscheck.CheckName(c.Host).Failed(connsec.Medium) // what tlscheck.ParseFQDN refuses
-	if len(failed) == 0 {
-		return connsec.Passed("a fully qualified name")
-	}
-	worst := failed[0]
-	ids := make([]string, len(failed))
-	for i, f := range failed {
-		ids[i] = f.Rule.ID
-		if f.Severity > worst.Severity {
-			worst = f
-		}
-	}
-	return connsec.Failed("%s", worst.Detail).As(worst.Severity).With("rules", strings.Join(ids, " "))
+	return tlscheck.JudgeName(c.Host)
 }
 
 // RuleAuthWeak: a login that gives the password away.

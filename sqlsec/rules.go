@@ -1,21 +1,12 @@
 package sqlsec
 
-import "github.com/connsec/connsec"
+import (
+	"slices"
+
+	"github.com/connsec/connsec"
+)
 
 // Rules returns the rules of this package, those on the setting first.
 func Rules() []*connsec.Rule {
-	var rules []*connsec.Rule
-	for _, c := range settingChecks {
-		rules = append(rules, c.Rule)
-	}
-	for _, c := range serverChecks {
-		rules = append(rules, c.Rule)
-	}
-	for _, c := range browserChecks {
-		rules = append(rules, c.Rule)
-	}
-	for _, c := range inspectionChecks {
-		rules = append(rules, c.Rule)
-	}
-	return rules
+	return slices.Concat(connsec.RulesOf(settingChecks), connsec.RulesOf(serverChecks), connsec.RulesOf(browserChecks), connsec.RulesOf(inspectionChecks))
 }

@@ -42,14 +42,6 @@ var fileChecks = []connsec.Check[FilesObservation]{
 	{Rule: RuleFilesNotServed, Judge: judgeFilesNotServed},
 }
 
-func fileRules() []*connsec.Rule {
-	rules := make([]*connsec.Rule, len(fileChecks))
-	for i, c := range fileChecks {
-		rules[i] = c.Rule
-	}
-	return rules
-}
-
 // myqFiles is where the guide names the three files.
 var myqFiles = connsec.Citation{Doc: docMyQ, Section: "HTTPS certificate: server.pfx, server.cer and server.key", URL: urlMyQ}
 

@@ -97,7 +97,7 @@ func TestASoundSetPassesEveryFileRule(t *testing.T) {
 	for _, kind := range []testca.KeyKind{testca.ECDSA256, testca.Ed25519, testca.RSA2048} {
 		t.Run(kind.String(), func(t *testing.T) {
 			r := probeSet(t, writeSet(t, ca, ca.MustIssue(t, testca.Leaf{Names: []string{serverName}, Key: kind})))
-			ruletest.Expect(t, r, connsec.Pass, tlscheck.FileRules()...)
+			ruletest.Expect(t, r, connsec.Pass, tlscheck.FileRules...)
 			ruletest.ExpectFailed(t, r)
 		})
 	}

@@ -2,6 +2,8 @@ package tlscheck
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/connsec/connsec"
 	"golang.org/x/net/idna"
@@ -38,6 +40,22 @@ func ParseFQDN(s string) (FQDN, error) {
 // names it finds those that mix scripts within a label, not those written wholly in another
 // script.
 func CheckName(s string) connsec.Report { return readName(s).report() }
+
+// JudgeName is [CheckName] as one verdict, for a rule of another package about a name of its own:
+// it fails with the worst of the name rules that [ParseFQDN] refuses a name for, and lists their
+// IDs as evidence.
+func JudgeName(s string) connsec.Verdict {
+	failed := CheckName(s).Failed(connsec.Medium)
+	if len(failed) == 0 {
+		return connsec.Passed("a fully qualified name")
+	}
+	worst := slices.MaxFunc(failed, func(a, b connsec.Finding) int { return int(a.Severity) - int(b.Severity) })
+	ids := make([]string, len(failed))
+	for i, f := range failed {
+		ids[i] = f.Rule.ID
+	}
+	return connsec.Failed("%s", worst.Detail).As(worst.Severity).With("rules", strings.Join(ids, " "))
+}
 
 // String returns lower-case A-labels without a trailing dot, as they stand in a certificate.
 func (f FQDN) String() string { return f.ascii }

@@ -1,7 +1,9 @@
 package tlscheck
 
+import "github.com/connsec/connsec"
+
 // NameRules and FileRules let external tests go through these rules alone.
 var (
-	NameRules = nameRules
-	FileRules = fileRules
+	NameRules = connsec.RulesOf(nameChecks)
+	FileRules = connsec.RulesOf(fileChecks)
 )

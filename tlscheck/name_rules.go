@@ -28,14 +28,6 @@ var nameChecks = []connsec.Check[*nameText]{
 	{Rule: RuleMixedScript, Judge: onName(judgeMixedScript)},
 }
 
-func nameRules() []*connsec.Rule {
-	rules := make([]*connsec.Rule, len(nameChecks))
-	for i, c := range nameChecks {
-		rules[i] = c.Rule
-	}
-	return rules
-}
-
 // onName keeps judges away from what is not a name at all. A name with a mistake in one label
 // still has a last label and scripts that can be judged.
 func onName(judge func(*nameText) connsec.Verdict) func(*nameText) connsec.Verdict {

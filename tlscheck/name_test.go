@@ -164,7 +164,7 @@ func TestNames(t *testing.T) {
 		t.Run(clip(tt.text), func(t *testing.T) {
 			r := tlscheck.CheckName(tt.text)
 			ruletest.ExpectFailed(t, r, tt.fails...)
-			for _, rule := range tlscheck.NameRules() {
+			for _, rule := range tlscheck.NameRules {
 				assert.Len(t, r.Of(rule), 1, rule.ID)
 			}
 			fqdn, err := tlscheck.ParseFQDN(tt.text)
@@ -190,8 +190,8 @@ func clip(s string) string {
 }
 
 func TestASoundNamePassesEveryNameRule(t *testing.T) {
-	ruletest.Expect(t, tlscheck.CheckName("central.corp.acme.com"), connsec.Pass, tlscheck.NameRules()...)
-	ruletest.Expect(t, tlscheck.CheckName("xn--bcher-kva.acme.com."), connsec.Pass, tlscheck.NameRules()...)
+	ruletest.Expect(t, tlscheck.CheckName("central.corp.acme.com"), connsec.Pass, tlscheck.NameRules...)
+	ruletest.Expect(t, tlscheck.CheckName("xn--bcher-kva.acme.com."), connsec.Pass, tlscheck.NameRules...)
 }
 
 func TestAnAddressIsNotJudgedAsAName(t *testing.T) {
@@ -325,7 +325,7 @@ func FuzzCheckName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		r := tlscheck.CheckName(text)
-		require.Len(t, r.Findings, len(tlscheck.NameRules()))
+		require.Len(t, r.Findings, len(tlscheck.NameRules))
 		for _, finding := range r.Findings {
 			require.NotEqual(t, connsec.Inconclusive, finding.Outcome, "%q: %s", text, finding.Detail) // a judge panicked
 			require.NotEmpty(t, finding.Detail)
@@ -372,4 +372,13 @@ func ExampleCheckName() {
 	// Output:
 	// medium name-extra-parts: besides the host there is port 1433
 	// medium name-special-use: .local is asked for by multicast DNS, which anyone on the segment can answer
+}
+
+func TestJudgeName(t *testing.T) {
+	v := tlscheck.JudgeName("central.corp.acme.com")
+	assert.Equal(t, connsec.Pass, v.Outcome)
+	v = tlscheck.JudgeName("central")
+	assert.Equal(t, connsec.Fail, v.Outcome)
+	assert.Equal(t, connsec.High, v.Severity)
+	assert.Equal(t, []connsec.Attr{{Key: "rules", Value: tlscheck.RuleSingleLabel.ID}}, v.Evidence)
 }
