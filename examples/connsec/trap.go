@@ -40,128 +40,56 @@ type options struct {
 
 func snares() []snare {
 	return []snare{
-		{"https", names(trap.HTTPSPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseHTTPSPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.HTTPS(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"ldap", names(trap.LDAPPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseLDAPPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.LDAP(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"sql", names(trap.SQLPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseSQLPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.SQL(trap.SQLConfig{Posture: p})
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"smtp", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseSMTPPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.SMTP(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"radius", names(trap.RADIUSPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseRADIUSPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
+		snareOf("https", trap.HTTPSPostures, trap.ParseHTTPSPosture, func(o options, p trap.HTTPSPosture) (*trap.HTTPS, error) { return o.HTTPS(p) }),
+		snareOf("ldap", trap.LDAPPostures, trap.ParseLDAPPosture, func(o options, p trap.LDAPPosture) (*trap.LDAP, error) { return o.LDAP(p) }),
+		snareOf("sql", trap.SQLPostures, trap.ParseSQLPosture, func(o options, p trap.SQLPosture) (*trap.SQL, error) {
+			return o.SQL(trap.SQLConfig{Posture: p})
+		}),
+		snareOf("smtp", trap.SMTPPostures, trap.ParseSMTPPosture, func(o options, p trap.SMTPPosture) (*trap.SMTP, error) { return o.SMTP(p) }),
+		snareOf("radius", trap.RADIUSPostures, trap.ParseRADIUSPosture, func(o options, p trap.RADIUSPosture) (*trap.RADIUS, error) {
 			if o.secret.IsEmpty() {
-				return nil, nil, usagef("a RADIUS trap shares a secret with its clients: give --secret-file")
+				return nil, usagef("a RADIUS trap shares a secret with its clients: give --secret-file")
 			}
-			s, err := o.RADIUS(p, o.secret)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"radsec", names(trap.RadSecPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseRadSecPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.RadSec(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"rest", names(trap.RESTPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseRESTPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.REST(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"xmpl", names(trap.XMPLPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseXMPLPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.XMPL(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
-		{"smtps", names(trap.SMTPPostures), func(o options, posture string) (running, func() []any, error) {
-			p, err := trap.ParseSMTPPosture(posture)
-			if err != nil {
-				return nil, nil, err
-			}
-			s, err := o.SMTPS(p)
-			if err != nil {
-				return nil, nil, err
-			}
-			return s, records(s.Observed), nil
-		}},
+			return o.RADIUS(p, o.secret)
+		}),
+		snareOf("radsec", trap.RadSecPostures, trap.ParseRadSecPosture, func(o options, p trap.RadSecPosture) (*trap.RadSec, error) { return o.RadSec(p) }),
+		snareOf("rest", trap.RESTPostures, trap.ParseRESTPosture, func(o options, p trap.RESTPosture) (*trap.REST, error) { return o.REST(p) }),
+		snareOf("xmpl", trap.XMPLPostures, trap.ParseXMPLPosture, func(o options, p trap.XMPLPosture) (*trap.XMPL, error) { return o.XMPL(p) }),
+		snareOf("smtps", trap.SMTPPostures, trap.ParseSMTPPosture, func(o options, p trap.SMTPPosture) (*trap.SMTP, error) { return o.SMTPS(p) }),
 	}
 }
 
-func names[P fmt.Stringer](postures func() []P) func() []string {
-	return func() []string {
-		var out []string
-		for _, p := range postures() {
-			out = append(out, p.String())
-		}
-		return out
-	}
-}
-
-func records[C any](observed func() []C) func() []any {
-	return func() []any {
-		var out []any
-		for _, c := range observed() {
-			out = append(out, c)
-		}
-		return out
+// snareOf makes the snare of a trap with postures P and records R.
+func snareOf[P fmt.Stringer, R any, S interface {
+	running
+	Observed() []R
+}](protocol string, postures func() []P, parse func(string) (P, error), start func(options, P) (S, error)) snare {
+	return snare{
+		protocol: protocol,
+		postures: func() []string {
+			var out []string
+			for _, p := range postures() {
+				out = append(out, p.String())
+			}
+			return out
+		},
+		start: func(o options, posture string) (running, func() []any, error) {
+			p, err := parse(posture)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := start(o, p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, func() []any {
+				var out []any
+				for _, r := range s.Observed() {
+					out = append(out, r)
+				}
+				return out
+			}, nil
+		},
 	}
 }
 
