@@ -81,12 +81,19 @@ const (
 	XMPLEarlyClose
 	// XMPLRedirecting: it redirects to http.
 	XMPLRedirecting
+	// XMPLSlidingToken: every use of a token makes it good for another hour.
+	XMPLSlidingToken
+	// XMPLSilentLock: a locked recipient is answered as a wrong password is.
+	XMPLSilentLock
+	// XMPLLoginToForeign: the login page redirects to another host.
+	XMPLLoginToForeign
 )
 
 var xmplPostureNames = [...]string{
 	"honest", "expired", "wrong-name", "untrusted", "data-open", "direct-open", "endless-token", "stated-week", "sign-out-ignored", "unthrottled",
 	"unsafe-cookies", "http-login", "http-server", "foreign-login", "login-query", "login-missing", "login-no-form", "login-to-http",
 	"any-origin", "reflected-origin", "wrong-error", "not-json", "oversize", "stalled", "dripping", "early-close", "redirecting",
+	"sliding-token", "silent-lock", "login-to-foreign",
 }
 
 // XMPLPostures returns all postures, the honest one first.
@@ -445,6 +452,10 @@ func (s *XMPL) login(req *http.Request) xmplAnswer {
 		a := xmplText(http.StatusFound, "text/plain", "")
 		a.header.Set("Location", "http://"+s.host(req)+xmplSite+"login2.html")
 		return a
+	case XMPLLoginToForeign:
+		a := xmplText(http.StatusFound, "text/plain", "")
+		a.header.Set("Location", "https://other.trap.test"+xmplSite+"login.html")
+		return a
 	case XMPLLoginNoForm:
 		return xmplText(http.StatusOK, "text/html", "<!DOCTYPE html><html><body>Welcome.</body></html>")
 	}
@@ -560,21 +571,30 @@ func (s *XMPL) open(req *http.Request, rid string, anyway bool) bool {
 	if !ok || rid != XMPLRecipient {
 		return false
 	}
-	age := s.now().Sub(given)
+	now := s.now()
+	age := now.Sub(given)
 	switch s.posture {
 	case XMPLEndlessToken:
 		return true
 	case XMPLStatedWeek:
 		return age < 7*24*time.Hour
+	case XMPLSlidingToken:
+		if age < time.Hour {
+			s.tokens[req.Header.Get("xmpSecurityToken")] = now
+		}
 	}
 	return age < time.Hour
 }
 
-// maxXMPLTokens and maxXMPLWrong bound what the trap remembers.
+// These bound what the trap remembers.
 const (
 	maxXMPLTokens = 1000
 	maxXMPLWrong  = 1000
+	maxXMPLKey    = 1000 // bytes
 )
+
+// xmplWrong is said of a wrong password.
+var xmplWrong = map[string]any{"ErrorCode": 9, "DisplayMessage": "Unauthorized", "RecipientID": "", "ServiceToken": ""}
 
 func (s *XMPL) signIn(body []byte) xmplAnswer {
 	var in struct{ RecipientID, AccessToken, Password, UserName string }
@@ -584,15 +604,18 @@ func (s *XMPL) signIn(body []byte) xmplAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.posture != XMPLUnthrottled && s.wrong[in.RecipientID] >= 3 {
+		if s.posture == XMPLSilentLock {
+			return xmplJSON(http.StatusBadRequest, xmplWrong)
+		}
 		a := xmplJSON(http.StatusTooManyRequests, map[string]any{"ErrorCode": 9, "DisplayMessage": "try again later"})
 		a.header.Set("Retry-After", "60")
 		return a
 	}
 	if in.RecipientID != XMPLRecipient || in.Password != XMPLPassword {
-		if len(s.wrong) < maxXMPLWrong {
+		if len(s.wrong) < maxXMPLWrong && len(in.RecipientID) <= maxXMPLKey {
 			s.wrong[in.RecipientID]++
 		}
-		return xmplJSON(http.StatusBadRequest, map[string]any{"ErrorCode": 9, "DisplayMessage": "Unauthorized", "RecipientID": "", "ServiceToken": ""})
+		return xmplJSON(http.StatusBadRequest, xmplWrong)
 	}
 	token, err := xmplToken()
 	if err != nil || len(s.tokens) >= maxXMPLTokens {

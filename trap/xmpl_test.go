@@ -167,6 +167,29 @@ func TestXMPLPostures(t *testing.T) {
 					status, _ := c.signIn(trap.XMPLRecipient, "wrong")
 					assert.Equal(t, http.StatusBadRequest, status)
 				}
+			case trap.XMPLSilentLock:
+				for range 3 {
+					c.signIn(trap.XMPLRecipient, "wrong")
+				}
+				status, token := c.signIn(trap.XMPLRecipient, trap.XMPLPassword)
+				assert.Equal(t, http.StatusBadRequest, status, "not 429")
+				assert.Empty(t, token)
+			case trap.XMPLSlidingToken:
+				var ahead atomic.Int64
+				c := newXMPL(t, p, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+				_, token := c.signIn(trap.XMPLRecipient, trap.XMPLPassword)
+				for range 3 {
+					ahead.Add(int64(40 * time.Minute))
+					status, _ := c.data(trap.XMPLRecipient, token)
+					assert.Equal(t, http.StatusOK, status)
+				}
+				ahead.Add(int64(time.Hour))
+				status, _ := c.data(trap.XMPLRecipient, token)
+				assert.Equal(t, http.StatusBadRequest, status)
+			case trap.XMPLLoginToForeign:
+				_, header, _, err := get(c.trap.Path() + "login.html")
+				require.NoError(t, err)
+				assert.Equal(t, "https://other.trap.test/spring/login.html", header.Get("Location"))
 			case trap.XMPLSignOutIgnored:
 				_, token := c.signIn(trap.XMPLRecipient, trap.XMPLPassword)
 				_, _, _, err := c.ask("POST", xmplAPI+"auth/signOut", map[string]string{}, token)
