@@ -37,7 +37,7 @@
 //
 // [Migration.Plan] only reads. [Migration.Run] writes the password column, adds one table that
 // holds its progress, and on request one that holds a copy. A [Gate] leaves a record for each
-// session and each sign-out in its store, for an hour and some minutes, and three cookies in the
+// session and each sign-out in its store, for an hour and some minutes, and up to four cookies in the
 // browser: one holds the recipient key beside the token, one marks the device for half a year.
 // Recipient keys and addresses are in the events that it tells.
 //
@@ -46,8 +46,8 @@
 // to five times with a random password as a recipient "connsec-" and 32 random digits, who does
 // not exist. All of it goes over verified TLS, says User-Agent "connsec" and carries no credential,
 // unless the caller gives those of a recipient made for the test: then there are up to two
-// sign-ins and sign-outs of that one, and on request up to 101 wrong ones, which may lock it.
-// Signing out may end other sessions of that recipient.
+// sign-ins and sign-outs of that one, and on request up to 101 wrong ones, which may lock it, and a
+// third right one. Signing out may end other sessions of that recipient.
 //
 // # Not checked
 //

@@ -32,13 +32,14 @@ type Live struct {
 	// lasts and whether signing out ends it. Default: nobody signs in.
 	UserName string
 	Password connsec.Secret
-	// Wait makes Observe wait [Lifetime] and a minute after signing in, and ask again. Without
-	// it, only what the server says about the end of the token is known.
+	// Wait makes Observe wait [Lifetime] and a minute after signing in, and ask again, once in
+	// between, too: a use must not prolong the token. Without it, only what the server says about
+	// the end of the token is known.
 	Wait bool
 	// Guesses is how many wrong passwords are tried, to see whether that is throttled. Default
 	// and most without RecipientID: 5, for a random recipient. More are tried for RecipientID,
-	// which may lock it; 101, the most, is one more than NIST SP 800-63B-4 allows. Negative:
-	// none.
+	// which may lock it; 101, the most, is one more than NIST SP 800-63B-4 allows, and after
+	// them Password is tried again, for a lock need not be told. Negative: none.
 	Guesses int
 	// API and AccessToken are those of xmpcfg.js. Default: read from the site.
 	API         string
@@ -101,9 +102,18 @@ func (l Live) problem() error {
 	return l.Project.problem()
 }
 
+// project returns the settings, of the site that is looked at unless they name another.
+func (l Live) project() Project {
+	p := l.Project
+	if u, err := l.base(); err == nil && p.SiteURL == "" {
+		p.SiteURL = u.String()
+	}
+	return p
+}
+
 // Validate judges the project's settings and the site's host name, without asking anybody.
 func (l Live) Validate() connsec.Report {
-	r := l.Project.Validate()
+	r := l.project().Validate()
 	r.Target = l.URL
 	if u, err := l.base(); err == nil {
 		r.Findings = append(r.Findings, tlscheck.CheckName(u.Hostname()).Findings...)
@@ -122,7 +132,7 @@ func (l Live) Probe(ctx context.Context) (connsec.Report, error) {
 	r := o.Judge()
 	failed := func(f connsec.Finding) bool { return f.Outcome == connsec.Fail }
 	var settings []connsec.Finding
-	for _, f := range l.Project.Validate().Findings {
+	for _, f := range l.project().Validate().Findings {
 		seen := r.Of(f.Rule)
 		if len(seen) > 0 && (!failed(f) || slices.ContainsFunc(seen, failed)) {
 			continue

@@ -40,7 +40,7 @@ type LoginObserved struct {
 	From     string `json:"from,omitempty"`
 	Problem  string `json:"problem,omitempty"` // why there is no address, or no answer
 	Status   int    `json:"status,omitempty"`
-	Redirect string `json:"redirect,omitempty"` // a redirect that was not followed
+	Redirect string `json:"redirect,omitempty"` // a redirect that was not followed: scheme and host
 	SignIn   bool   `json:"sign_in,omitempty"`  // the page has xmp-signin or a password field
 	Scripts  bool   `json:"scripts,omitempty"`  // it has scripts, which may make one
 }
@@ -81,6 +81,10 @@ type GuessesObserved struct {
 	Problem string        `json:"problem,omitempty"` // why there are none, or no more
 	// Accepted: one was taken.
 	Accepted bool `json:"accepted,omitempty"`
+	// RightTried: after them the caller's password was tried, which had been taken before;
+	// RightTaken: it still was.
+	RightTried bool `json:"right_tried,omitempty"`
+	RightTaken bool `json:"right_taken,omitempty"`
 }
 
 // GuessAnswer is the answer to one wrong password.

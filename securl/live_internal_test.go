@@ -3,11 +3,13 @@ package securl
 import (
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/connsec/connsec"
 )
@@ -67,9 +69,7 @@ func TestStatedLifetime(t *testing.T) {
 		"a century":          {`{"expires_in":1e300}`, "x", "", 100 * 365 * 24 * time.Hour},
 		"no number":          {`{"expires_in":"soon"}`, "x", "", 0},
 		"negative":           {`{"expires_in":-1}`, "x", "", 0},
-		"cookie with an age": {`{}`, "x", "t=x; Max-Age=7200", 2 * time.Hour},
-		"cookie with a date": {`{}`, "x", "t=x; Expires=" + now.Add(3*time.Hour).UTC().Format(http.TimeFormat), 3 * time.Hour},
-		"another cookie":     {`{}`, "x", "t=y; Max-Age=7200", 0},
+		"cookie with an age": {`{}`, "x", "t=x; Max-Age=7200", 0},
 		"a JWT":              {`{}`, jwt(`{"iat":1800000000,"exp":1800001800}`), "", 30 * time.Minute},
 		"a JWT without iat":  {`{}`, jwt(`{"exp":1800003600}`), "", time.Hour},
 		"a JWT that is over": {`{}`, jwt(`{"exp":1}`), "", 0},
@@ -82,6 +82,42 @@ func TestStatedLifetime(t *testing.T) {
 			}
 			assert.Equal(t, c.want, statedLifetime(s, connsec.NewSecret(c.token), now))
 		})
+	}
+}
+
+// TestLoginAddressTricks: browsers take these for other hosts.
+func TestLoginAddressTricks(t *testing.T) {
+	site, err := url.Parse("https://www.corp.example/spring/")
+	require.NoError(t, err)
+	for _, address := range []string{`/\evil.example/login`, `\\evil.example\login`, "https:///evil.example/login", "https:/evil.example/login", "https:evil.example/login", "//evil.example/login"} {
+		assert.Equal(t, connsec.Fail, judgeLoginAddress(address, site).Outcome, address)
+	}
+	for _, address := range []string{`/\evil.example/login`, "https:///evil.example/login"} {
+		_, err := CustomScript(address)
+		assert.Error(t, err, address)
+	}
+}
+
+// TestDroppedCookie: one that is taken away holds nothing.
+func TestDroppedCookie(t *testing.T) {
+	v := &liveVisit{o: &LiveObservation{At: time.Now()}}
+	v.cookies("site", &http.Response{Header: http.Header{"Set-Cookie": {
+		"session=; Max-Age=0", "token=; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "sid=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "auth=1",
+	}}})
+	require.Len(t, v.o.Cookies, 1)
+	assert.Equal(t, "auth", v.o.Cookies[0].Name)
+}
+
+// TestCommentedForm: what stands in a comment is not there.
+func TestCommentedForm(t *testing.T) {
+	for page, want := range map[string]bool{
+		`<form xmp-signin>`: true,
+		`<!-- <form xmp-signin><input type=password> -->`: false,
+		`<!-- a --><input type=password><!-- b -->`:       true,
+		`<!-- <input type=password>`:                      false,
+		`<!--a--><!--<script src=x>--><p>`:                false,
+	} {
+		assert.Equal(t, want, signInForm(withoutComments(page)), page)
 	}
 }
 

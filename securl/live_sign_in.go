@@ -64,6 +64,7 @@ func (v *liveVisit) liveToken(ctx context.Context) error {
 		t.Problem = fmt.Sprintf("the sign-in was answered with %d and no token", s.status)
 		return nil
 	}
+	v.signedIn = true
 	t.Stated = statedLifetime(s, token, v.o.At)
 	if good, _ := v.good(ctx, v.RecipientID, token); !good {
 		t.Problem = "the token opens no data even at once"
@@ -71,13 +72,20 @@ func (v *liveVisit) liveToken(ctx context.Context) error {
 		return nil
 	}
 	if v.Wait {
-		const wait = Lifetime + time.Minute
-		if err := v.Sleep(ctx, wait); err != nil {
-			return err
+		// A use half way: a token that lasts an hour from its last use lasts for ever.
+		const wait, half = Lifetime + time.Minute, Lifetime / 2
+		for i, d := range []time.Duration{half, wait - half} {
+			if err := v.Sleep(ctx, d); err != nil {
+				return err
+			}
+			if i == 0 {
+				v.good(ctx, v.RecipientID, token)
+			}
 		}
 		good, known := v.good(ctx, v.RecipientID, token)
 		if !known {
 			t.Problem = "an hour later, the XMPL server gave no answer that tells"
+			v.signOut(ctx, v.RecipientID, token)
 			return nil
 		}
 		t.Waited, t.GoodAfter = wait, good
@@ -97,7 +105,7 @@ func (v *liveVisit) liveToken(ctx context.Context) error {
 }
 
 // statedLifetime is what the answer to a sign-in says about the end of the token: fields of
-// RFC 6749, a cookie that holds the token, or the claims of a JWT.
+// RFC 6749, or the claims of a JWT. The age of a cookie that holds it is about the browser.
 func statedLifetime(s served, token connsec.Secret, now time.Time) time.Duration {
 	var in map[string]json.RawMessage
 	_ = json.Unmarshal(s.body, &in)
@@ -112,17 +120,6 @@ func statedLifetime(s served, token connsec.Secret, now time.Time) time.Duration
 		var n float64
 		if raw, ok := in[key]; ok && json.Unmarshal(raw, &n) == nil && n > 0 {
 			return seconds(n)
-		}
-	}
-	for _, c := range (&http.Response{Header: s.header}).Cookies() {
-		if c.Value != token.Reveal() {
-			continue
-		}
-		switch {
-		case c.MaxAge > 0:
-			return seconds(float64(c.MaxAge))
-		case c.Expires.After(now):
-			return seconds(c.Expires.Sub(now).Seconds())
 		}
 	}
 	if claims, ok := jwtClaims(token.Reveal()); ok && claims.Expires > 0 {
@@ -163,25 +160,46 @@ func (v *liveVisit) guess(ctx context.Context, random string) error {
 			v.signOut(ctx, rid, token)
 			return nil
 		}
-		var in struct {
-			ErrorCode      int
-			DisplayMessage string
-		}
+		var in struct{ DisplayMessage string }
 		_ = json.Unmarshal(s.body, &in)
 		if i == 0 {
 			first = in.DisplayMessage
 		}
-		a := GuessAnswer{Status: s.status, ErrorCode: in.ErrorCode, RetryAfter: s.header.Get("Retry-After") != "", Took: s.took}
+		a := guessAnswer(s)
 		a.Changed = i > 0 && (in.DisplayMessage != first || a.Status != g.Answers[0].Status || a.ErrorCode != g.Answers[0].ErrorCode)
 		g.Answers = append(g.Answers, a)
 		if a.refusal() {
 			return nil // it says so, and more would only add to it
 		}
 	}
+	if n <= nistFailures || !v.signedIn {
+		return nil
+	}
+	if s, token, err := v.signIn(ctx, v.RecipientID, v.UserName, v.Password.Reveal()); err == nil {
+		g.RightTaken = !token.IsEmpty()
+		g.RightTried = g.RightTaken || guessAnswer(s).judged() || guessAnswer(s).refusal()
+		if g.RightTaken {
+			v.signOut(ctx, v.RecipientID, token)
+		}
+	}
 	return nil
 }
 
-// refusal reports whether an answer says that there were too many attempts.
+// guessAnswer is the part of an answer to a sign-in that is kept, but for Changed.
+func guessAnswer(s served) GuessAnswer {
+	var in struct{ ErrorCode int }
+	_ = json.Unmarshal(s.body, &in)
+	return GuessAnswer{Status: s.status, ErrorCode: in.ErrorCode, RetryAfter: s.header.Get("Retry-After") != "", Took: s.took}
+}
+
+// refusal reports whether an answer says that there were too many attempts. With 503 the same
+// header announces maintenance (RFC 9110 10.2.3).
 func (a GuessAnswer) refusal() bool {
-	return a.Status == http.StatusTooManyRequests || a.Status == http.StatusLocked || a.RetryAfter
+	return a.Status == http.StatusTooManyRequests || a.Status == http.StatusLocked || a.RetryAfter && a.Status/100 == 4
+}
+
+// judged reports whether an answer is what an XMPL server says of a wrong password, and not what
+// something before it says of the request.
+func (a GuessAnswer) judged() bool {
+	return a.Status == http.StatusBadRequest && a.ErrorCode == notSignedIn
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,13 +183,81 @@ func TestLiveManyGuesses(t *testing.T) {
 	_, l := trapSite(t, trap.XMPLUnthrottled, nil)
 	l.Guesses = securl.MostGuesses
 	r := observe(t, l).Judge()
+	ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleUnthrottled) // a lock that nobody is told of looks the same
+	assert.Contains(t, r.Of(securl.RuleUnthrottled)[0].Detail, "give its password")
+	l.Password = connsec.NewSecret("not the recipient's")
+	ruletest.Expect(t, observe(t, l).Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
+	l.Password = connsec.NewSecret(trap.XMPLPassword)
+	r = observe(t, l).Judge()
 	ruletest.Expect(t, r, connsec.Fail, securl.RuleUnthrottled)
+	assert.Contains(t, r.Of(securl.RuleUnthrottled)[0].Detail, "right one was taken")
 	l.Guesses = securl.MostGuesses - 1 // what NIST allows proves nothing
 	ruletest.Expect(t, observe(t, l).Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
 	l.Guesses = -1
 	o := observe(t, l)
 	assert.Empty(t, o.Guesses.Answers)
 	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
+}
+
+// TestLiveSilentLock: a server need not say that it has locked a recipient.
+func TestLiveSilentLock(t *testing.T) {
+	_, l := trapSite(t, trap.XMPLSilentLock, nil)
+	l.Guesses, l.Password = securl.MostGuesses, connsec.NewSecret(trap.XMPLPassword)
+	o := observe(t, l)
+	ruletest.Expect(t, o.Judge(), connsec.Pass, securl.RuleUnthrottled)
+	assert.Len(t, o.Guesses.Answers, securl.MostGuesses)
+}
+
+// TestLiveGuessesNotLookedAt: an answer that is not about the password says nothing about guessing.
+func TestLiveGuessesNotLookedAt(t *testing.T) {
+	o := securl.LiveObservation{Data: []securl.DataAnswer{{Call: "context", Status: 400, ErrorCode: 9, XMPL: true}}, Config: securl.SiteConfig{API: "https://a.example/x"}}
+	for _, a := range []securl.GuessAnswer{{Status: 403}, {Status: 500}, {Status: 503, RetryAfter: true}, {Status: 200}} {
+		o.Guesses = securl.GuessesObserved{Known: true, Answers: slices.Repeat([]securl.GuessAnswer{a}, securl.MostGuesses), RightTried: true, RightTaken: true}
+		ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
+		o.Guesses.Answers = o.Guesses.Answers[:1]
+		ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
+	}
+	for _, a := range []securl.GuessAnswer{{Status: 429}, {Status: 423}, {Status: 400, ErrorCode: 9, RetryAfter: true}} {
+		o.Guesses = securl.GuessesObserved{Answers: []securl.GuessAnswer{{Status: 400, ErrorCode: 9}, a}}
+		ruletest.Expect(t, o.Judge(), connsec.Pass, securl.RuleUnthrottled)
+	}
+}
+
+// TestLiveSlidingToken: a token that every use prolongs is still good after an hour of use.
+func TestLiveSlidingToken(t *testing.T) {
+	var clock travel
+	_, l := trapSite(t, trap.XMPLSlidingToken, clock.now)
+	l.Password, l.Wait = connsec.NewSecret(trap.XMPLPassword), true
+	l.Sleep = clock.sleep
+	r := observe(t, l).Judge()
+	ruletest.Expect(t, r, connsec.Fail, securl.RuleSessionTooLong)
+	ruletest.Expect(t, r, connsec.Pass, securl.RuleSignOutIgnored)
+}
+
+// TestLiveLoginElsewhere: where a redirect leads counts as much as what stands in xmpcustom.js.
+func TestLiveLoginElsewhere(t *testing.T) {
+	s, l := trapSite(t, trap.XMPLLoginToForeign, nil)
+	r := observe(t, l).Judge()
+	ruletest.Expect(t, r, connsec.Fail, securl.RuleLoginURL)
+	assert.Contains(t, r.Of(securl.RuleLoginURL)[0].Detail, "redirects to https://other.trap.test")
+	assert.NotEmpty(t, s.Observed())
+}
+
+// TestLiveOriginOfOthers: the headers of a proxy's page say nothing about the XMPL server.
+func TestLiveOriginOfOthers(t *testing.T) {
+	o := securl.LiveObservation{Config: securl.SiteConfig{API: "https://a.example/x"}, CORS: securl.CORSAnswer{Asked: true},
+		Data: []securl.DataAnswer{{Call: "context", Status: 404, Problem: "the answer is no JSON object"}}}
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleAnyOrigin)
+	o.Data[0] = securl.DataAnswer{Call: "context", Status: 400, ErrorCode: 9, XMPL: true}
+	ruletest.Expect(t, o.Judge(), connsec.Pass, securl.RuleAnyOrigin)
+}
+
+// TestLiveSiteIsKnown: the address that is looked at is the site's, unless the project says another.
+func TestLiveSiteIsKnown(t *testing.T) {
+	l := securl.Live{URL: "https://www.corp.example/spring/", Project: securl.Project{LoginURL: "https://other.example/login"}}
+	ruletest.Expect(t, l.Validate(), connsec.Fail, securl.RuleLoginURL)
+	l.Project.LoginURL = "https://www.corp.example/spring/login"
+	ruletest.Expect(t, l.Validate(), connsec.Pass, securl.RuleLoginURL)
 }
 
 func TestLiveProbe(t *testing.T) {
@@ -269,9 +338,12 @@ func TestLiveSlowed(t *testing.T) {
 	wrong := func(took time.Duration) securl.GuessAnswer {
 		return securl.GuessAnswer{Status: 400, ErrorCode: 9, Took: took}
 	}
-	o.Guesses.Answers = []securl.GuessAnswer{wrong(20 * time.Millisecond), wrong(time.Second), wrong(4 * time.Second)}
+	o.Guesses.Answers = []securl.GuessAnswer{wrong(20 * time.Millisecond), wrong(2 * time.Second), wrong(4 * time.Second)}
 	ruletest.Expect(t, o.Judge(), connsec.Pass, securl.RuleUnthrottled)
 	o.Guesses.Answers = []securl.GuessAnswer{wrong(20 * time.Millisecond), wrong(900 * time.Millisecond)}
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
+	// One slow answer may be the network's.
+	o.Guesses.Answers = []securl.GuessAnswer{wrong(20 * time.Millisecond), wrong(20 * time.Millisecond), wrong(3 * time.Second)}
 	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleUnthrottled)
 	changed := wrong(time.Millisecond)
 	changed.Changed = true
@@ -294,6 +366,11 @@ func TestCookieJudgement(t *testing.T) {
 		"no SameSite":          {securl.CookieSeen{Name: "xmpSecurityToken", Secure: true, HTTPOnly: true}, connsec.Fail, connsec.Low},
 		"for all sites":        {securl.CookieSeen{Name: "xmpSecurityToken", Secure: true, HTTPOnly: true, SameSite: "none"}, connsec.Fail, connsec.Low},
 		"session without TLS":  {securl.CookieSeen{Name: "sid", HTTPOnly: true, SameSite: "strict"}, connsec.Fail, connsec.Medium},
+		"for the page's forms": {securl.CookieSeen{Name: "XSRF-TOKEN", Secure: true, SameSite: "lax"}, connsec.Pass, connsec.Medium},
+		"forms of all sites":   {securl.CookieSeen{Name: "csrftoken", Secure: true}, connsec.Fail, connsec.Low},
+		"a word that ends so":  {securl.CookieSeen{Name: "sidebar", Secure: true}, connsec.Pass, connsec.Medium},
+		"sid behind a dot":     {securl.CookieSeen{Name: "connect.sid", Secure: true, SameSite: "lax"}, connsec.Fail, connsec.Medium},
+		"sid at the end":       {securl.CookieSeen{Name: "PHPSID", Secure: true, SameSite: "lax"}, connsec.Fail, connsec.Medium},
 		"upper case, no flags": {securl.CookieSeen{Name: "JSESSIONID"}, connsec.Fail, connsec.Medium},
 	} {
 		t.Run(name, func(t *testing.T) {

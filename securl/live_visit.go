@@ -29,6 +29,8 @@ type liveVisit struct {
 
 	api   *url.URL // of the XMPL server, nil if it is not to be asked
 	token string   // the access token, which is public
+
+	signedIn bool // the caller's password has been taken
 }
 
 func (v *liveVisit) close() {
@@ -158,6 +160,9 @@ const maxCookies = 50
 
 func (v *liveVisit) cookies(from string, resp *http.Response) {
 	for _, c := range resp.Cookies() {
+		if c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(v.o.At) {
+			continue // taken away
+		}
 		seen := CookieSeen{From: from, Name: setting.OneLine(c.Name), Secure: c.Secure, HTTPOnly: c.HttpOnly}
 		switch c.SameSite {
 		case http.SameSiteLaxMode:
@@ -259,15 +264,34 @@ func (v *liveVisit) visitLogin(ctx context.Context, rid string) {
 		l.Status, l.Redirect = s.status, ""
 		next, err := to.Parse(s.header.Get("Location"))
 		if s.status/100 != 3 || s.header.Get("Location") == "" || err != nil {
-			page := strings.ToLower(string(s.body))
-			l.SignIn = strings.Contains(page, "xmp-signin") || passwordField(page)
+			page := withoutComments(strings.ToLower(string(s.body)))
+			l.SignIn = signInForm(page)
 			l.Scripts = strings.Contains(page, "<script")
 			return
 		}
 		l.Redirect = setting.OneLine(next.Scheme + "://" + next.Host)
+		if !sameHost(next, to) {
+			return // the page is somebody else's, whatever it looks like
+		}
 		to = next
 	}
 }
+
+// withoutComments returns a page without HTML comments, in which old forms are kept.
+func withoutComments(page string) string {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(page, "<!--")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		_, page, _ = strings.Cut(rest, "-->")
+	}
+}
+
+// signInForm reports whether a page, in lower case, has a form to sign in.
+func signInForm(page string) bool { return strings.Contains(page, "xmp-signin") || passwordField(page) }
 
 // passwordField reports whether a page, in lower case, has an input of type password.
 func passwordField(page string) bool {

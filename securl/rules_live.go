@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/setting"
 )
 
 // Judge applies the rules to what was seen: certificate, TLS and HSTS of the site with the rules
@@ -139,6 +140,9 @@ func judgeLoginPage(o LiveObservation) connsec.Verdict {
 	case l.Problem != "":
 		return connsec.Unknown("%s", l.Problem)
 	case l.Redirect != "":
+		if to, err := url.Parse(l.Redirect); err == nil && to.Hostname() != "" && site != nil && !sameHost(to, site) {
+			return connsec.Failed("the login page redirects to %s, and the site is on %s", l.Redirect, setting.OneLine(site.Hostname()))
+		}
 		return connsec.Unknown("the login page redirects too often, or to %s", l.Redirect)
 	case l.Status == http.StatusNotFound || l.Status == http.StatusGone:
 		return connsec.Failed("there is no page at the login address (%d)", l.Status).As(connsec.Medium)
@@ -234,12 +238,18 @@ func judgeGuesses(o LiveObservation) connsec.Verdict {
 		return connsec.Skipped("it takes no guessing")
 	case n > 0 && g.Answers[n-1].refusal():
 		return connsec.Passed("attempt %d was answered with %d", n, g.Answers[n-1].Status).With("attempts", n)
-	case n > 1 && slowed(g.Answers[0].Took, g.Answers[n-1].Took):
+	case n > 2 && slowed(g.Answers[0].Took, min(g.Answers[n-2].Took, g.Answers[n-1].Took)):
 		return connsec.Passed("attempt %d took %s, the first %s", n, g.Answers[n-1].Took.Round(time.Millisecond), g.Answers[0].Took.Round(time.Millisecond)).With("attempts", n)
 	case slices.ContainsFunc(g.Answers, func(a GuessAnswer) bool { return a.Changed }):
 		return connsec.Unknown("the answer changed within %d attempts, and does not say that there were too many", n)
+	case slices.ContainsFunc(g.Answers, func(a GuessAnswer) bool { return !a.judged() }):
+		return connsec.Unknown("the sign-in was answered with status %d, which says nothing about the password", g.Answers[0].Status)
+	case n > nistFailures && g.RightTaken:
+		return connsec.Failed("%d wrong passwords for one recipient were all answered alike, and then the right one was taken", n).With("attempts", n)
+	case n > nistFailures && g.RightTried:
+		return connsec.Passed("after %d wrong passwords for one recipient, the right one was refused, too", n).With("attempts", n)
 	case n > nistFailures && g.Known:
-		return connsec.Failed("%d wrong passwords for one recipient were all answered alike", n).With("attempts", n)
+		return connsec.Unknown("%d wrong passwords for one recipient were all answered alike; give its password to see whether that locked it", n)
 	case g.Problem != "":
 		return connsec.Unknown("after %d attempts: %s", n, g.Problem)
 	}
@@ -247,7 +257,7 @@ func judgeGuesses(o LiveObservation) connsec.Verdict {
 }
 
 // slowed reports whether the server makes an attacker wait: by a second at least, and several
-// times as long as at first.
+// times as long as at first, for the last two times, because once may be the network's doing.
 func slowed(first, last time.Duration) bool { return last-first >= time.Second && last >= 4*first }
 
 // RuleCookieUnsafe: session cookies are out of reach of scripts, clear text and other sites.
@@ -261,11 +271,19 @@ var RuleCookieUnsafe = &connsec.Rule{
 }
 
 // sessionWords in the name of a cookie tell that it stands for somebody.
-var sessionWords = []string{"sess", "token", "auth", "sid", "login", "xmp", "recipient", "jwt"}
+var sessionWords = []string{"sess", "token", "auth", "login", "xmp", "recipient", "jwt"}
 
 func (c CookieSeen) session() bool {
 	name := strings.ToLower(c.Name)
-	return slices.ContainsFunc(sessionWords, func(w string) bool { return strings.Contains(name, w) })
+	return name == "sid" || strings.HasSuffix(name, "sid") || strings.HasPrefix(name, "sid.") || strings.HasPrefix(name, "sid_") ||
+		slices.ContainsFunc(sessionWords, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// forForms reports whether the cookie is one that scripts copy into forms and headers, against
+// requests of other sites: they have to read it.
+func (c CookieSeen) forForms() bool {
+	name := strings.ToLower(c.Name)
+	return strings.Contains(name, "csrf") || strings.Contains(name, "xsrf")
 }
 
 // lacks lists what the cookie should have.
@@ -277,7 +295,7 @@ func (c CookieSeen) lacks() []string {
 	if !c.session() {
 		return out // analytics may be read by scripts
 	}
-	if !c.HTTPOnly {
+	if !c.HTTPOnly && !c.forForms() {
 		out = append(out, "HttpOnly")
 	}
 	if c.SameSite != "lax" && c.SameSite != "strict" {
@@ -333,6 +351,8 @@ func judgeOrigin(o LiveObservation) connsec.Verdict {
 		return connsec.Skipped("the XMPL server was not reached")
 	case !c.Asked:
 		return connsec.Unknown("no answer could be read")
+	case !c.Reflected && !c.Any && !o.speaksXMPL():
+		return connsec.Unknown("an unknown origin is not allowed, by something that does not answer as an XMPL server")
 	case c.Reflected && c.Credentials:
 		return connsec.Failed("it allows whatever origin asks, with cookies").As(connsec.Medium)
 	case c.Reflected:

@@ -225,8 +225,10 @@ func judgeLoginAddress(login string, site *url.URL) connsec.Verdict {
 	switch {
 	case err != nil:
 		return connsec.Failed("it is not an address")
-	case u.Scheme != "" && u.Scheme != "https" && u.Scheme != "http":
+	case u.Scheme != "" && u.Scheme != "https" && u.Scheme != "http", u.Scheme != "" && u.Hostname() == "":
 		return connsec.Failed("it is not the address of a page")
+	case strings.Contains(login, "\\"):
+		return connsec.Failed("it has a backslash, which browsers take for a slash")
 	case u.User != nil:
 		return connsec.Failed("it carries credentials")
 	case u.Scheme == "http":
