@@ -67,8 +67,9 @@
 // A gate cannot see whether the site keeps to [SignedIn]: one that reads the key from its URL may
 // show more. The same time for all wrong sign-ins does not cover how long the caller's lookup
 // takes, nor stored hashes that were made with other parameters than the Hasher's. Attempts are
-// counted by each node for itself. An attacker with many addresses can keep a recipient from
-// signing in on a new device while the attack lasts, and five minutes longer. One behind the same
+// counted by each node for itself. Three addresses are enough to keep a recipient from
+// signing in on a new device while the attack lasts, and five minutes longer; one, for a third of
+// the time. One behind the same
 // address can do so for fifteen minutes at a time. What a site began to send before a sign-out is not stopped.
 //
 // # Not confirmed by a real server

@@ -284,6 +284,15 @@ func TestGatePaths(t *testing.T) {
 		{"/campaign/css/x.css;secret.html", 403}, // open only with plain names
 		{"/campaign/css/x.css::$DATA", 403},
 		{"/campaign/css/SECRET~1.HTM", 403},
+		// What Windows makes of names: dots and blanks at the end are cut off, and characters that a
+		// code page lacks become their nearest.
+		{"/campaign/css/..%20./secret.html", 400},
+		{"/campaign/css/.%20./secret.html", 400},
+		{"/campaign/css/%EF%BC%8E%EF%BC%8E%EF%BC%8Fsecret.html", 403}, // wide dots and slash
+		{"/campaign/css/%E2%80%A5/secret.html", 403},                  // two dot leader
+		{"/campaign/css/..%E2%88%95secret.html", 403},                 // division slash
+		{"/campaign/css/..%C2%A5secret.html", 403},                    // yen sign
+		{"/campaign/css/%C3%A9t%C3%A9%E2%80%93e%CC%81.css", 200},      // letters, a dash and an accent are as good as ASCII
 		{"/campaign/css/x%3fy", 403},
 		{"/campaign/css/x%23y", 403},
 		{"/campaign/css/%ff", 400},
@@ -345,6 +354,35 @@ func TestGateMethods(t *testing.T) {
 	r = b.request("POST", "/campaign/ann", strings.NewReader("x"))
 	r.Header.Set("Origin", "https://evil.example")
 	assert.Equal(t, http.StatusForbidden, b.do(r).StatusCode)
+}
+
+// TestGateWebSocket: the handshake is a GET, which browsers send for pages of other hosts of the
+// same domain with the cookie, and then let them read and write.
+func TestGateWebSocket(t *testing.T) {
+	p := newProtectedSite(t, nil)
+	b := p.browser(t)
+	b.signIn("/campaign/ann", annPassword)
+	for _, tt := range []struct {
+		key, value string
+		status     int
+	}{
+		{"Sec-Fetch-Site", "same-origin", 200},
+		{"Sec-Fetch-Site", "same-site", 403},
+		{"Origin", "https://" + p.server.Listener.Addr().String(), 200},
+		{"Origin", "https://other.example.com", 403},
+		{"Origin", "null", 403},
+	} {
+		r := b.request("GET", "/campaign/feed.json", nil)
+		r.Header.Set("Connection", "keep-alive, Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		r.Header.Set(tt.key, tt.value)
+		before := p.seen.Load()
+		assert.Equal(t, tt.status, b.do(r).StatusCode, "%s: %s", tt.key, tt.value)
+		assert.Equal(t, tt.status == 200, p.seen.Load() > before)
+	}
+	r := b.request("GET", "/campaign/feed.json", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	assert.Equal(t, http.StatusOK, b.do(r).StatusCode, "a link from elsewhere leads to a page")
 }
 
 // TestGateCrossSite sends the forms from elsewhere, and without what only our page gives.
@@ -736,6 +774,7 @@ func TestGateSettings(t *testing.T) {
 		{"public that climbs", func(g *securl.Gate) { g.Public = []string{"css/../"} }, "must be a path below Base"},
 		{"pattern", func(g *securl.Gate) { g.Public = []string{"*.css"} }, "must be a path below Base"},
 		{"PURL page public", func(g *securl.Gate) { g.Public = []string{"index.html"} }, "every recipient's page"},
+		{"PURL page public, in other letters", func(g *securl.Gate) { g.Public = []string{"Index.HTML"} }, "every recipient's page"},
 		{"login page public", func(g *securl.Gate) { g.Public = []string{"login"} }, "own page"},
 		{"page", func(g *securl.Gate) { g.Pages = []string{"signout"} }, "own page"},
 		{"short key", func(g *securl.Gate) { g.Key = connsec.NewSecret("too short") }, "9 characters"},

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // mount is a handler beside the site: for one path, or for all below it if it ends in a slash.
@@ -93,7 +95,7 @@ func names(field string, list []string) ([]string, error) {
 			return nil, fmt.Errorf("securl: %s has %q: it must be a path below Base, such as \"css/\" or \"favicon.ico\"", field, clip(name))
 		case name == loginName || name == signOutName || strings.HasPrefix(name, loginName+"/") || strings.HasPrefix(name, signOutName+"/"):
 			return nil, fmt.Errorf("securl: %s has %q, which is the gate's own page", field, name)
-		case field == "Public" && name == "index.html":
+		case field == "Public" && strings.EqualFold(name, "index.html"):
 			return nil, fmt.Errorf("securl: %s has %q, which is every recipient's page", field, name)
 		}
 	}
@@ -101,9 +103,12 @@ func names(field string, list []string) ([]string, error) {
 }
 
 // plainFile reports whether a decoded path has only characters that no server takes for more
-// than part of a name. Others would be safe here, and not in every server behind.
+// than part of a name. Others would be safe here, and not in every server behind: on Windows, wide
+// dots and slashes, and many signs, become the ASCII ones that look most like them.
 func plainFile(name string) bool {
-	return !strings.ContainsAny(name, ";:*?\"<>|#%\\~$")
+	return !strings.ContainsAny(name, ";:*?\"<>|#%\\~$") && !strings.ContainsFunc(name, func(r rune) bool {
+		return r >= utf8.RuneSelf && !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.Pd)
+	})
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -204,9 +209,19 @@ func (g *guard) protected(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// foreign reports whether a request is from a page of another origin and does more than open a
+// page. A WebSocket begins with a GET, and has no same-origin policy (RFC 6455, section 10.2).
+func (g *guard) foreign(r *http.Request) bool {
+	if r.Header.Get("Upgrade") != "" {
+		r = r.Clone(r.Context())
+		r.Method = http.MethodPost // as which it is checked
+	}
+	return g.origin.Check(r) != nil
+}
+
 // serve calls the site.
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, s session) {
-	if err := g.origin.Check(r); err != nil {
+	if g.foreign(r) {
 		g.pages.message(w, r, http.StatusForbidden, msgCrossOrigin)
 		return
 	}

@@ -85,10 +85,9 @@ func plainPath(u *url.URL) (string, error) {
 	}
 	segments := strings.Split(p[1:], "/")
 	for i, s := range segments {
+		// Windows cuts dots and blanks off the end, in any order.
 		name, _, _ := strings.Cut(s, ";")
-		name = strings.TrimRight(name, " ")
-		dots := name != "" && strings.Trim(name, ".") == ""
-		if dots || name == "" && (s != "" || i < len(segments)-1) {
+		if strings.Trim(name, ". ") == "" && (s != "" || i < len(segments)-1) {
 			return "", errBadPath
 		}
 	}

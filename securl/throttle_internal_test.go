@@ -136,6 +136,36 @@ func TestManyGuessesFromManyAddresses(t *testing.T) {
 	assert.LessOrEqual(t, after.looked, 1)
 }
 
+// TestFewAddressesLockOut measures what doc.go says: for how much of the time a few patient
+// attackers keep a recipient from signing in on a new device.
+func TestFewAddressesLockOut(t *testing.T) {
+	for n, want := range map[int]float64{1: 1. / 3, 3: 1} {
+		c := newClock()
+		d := newDoor(t, Gate{Now: c.now})
+		begin, next := c.now(), make([]time.Time, n)
+		locked, looks := 0, 0
+		for c.now().Sub(begin) < 48*time.Hour {
+			for i := range n {
+				if c.now().Before(next[i]) {
+					continue
+				}
+				a := try("ann", "wrong")
+				a.addr = addrOf(i)
+				var g guesses
+				next[i] = c.now().Add(g.add(t, d, a))
+			}
+			if c.now().Sub(begin) > 24*time.Hour { // when the counts are high
+				looks++
+				if d.throttle.rid.wait(d.throttle.hash(throttleKey{rid: "ann"}), c.now().UnixNano()) > 0 {
+					locked++
+				}
+			}
+			c.add(5 * time.Second)
+		}
+		assert.InDelta(t, want, float64(locked)/float64(looks), 0.02, "%d addresses", n)
+	}
+}
+
 // TestGuessesAtOnce sends all guesses before the first is answered.
 func TestGuessesAtOnce(t *testing.T) {
 	d := newDoor(t, Gate{Now: newClock().now})

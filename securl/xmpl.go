@@ -110,6 +110,9 @@ func (x *XMPL) mounts(d *door, s *site) ([]mount, error) {
 	case err != nil || strings.HasSuffix(p, "/"):
 		return nil, fmt.Errorf("securl: XMPL.Prefix is %q: it must be a path such as %q", clip(x.Prefix), DefaultPrefix)
 	}
+	if strings.HasPrefix(s.base, p+"/") {
+		return nil, fmt.Errorf("securl: XMPL.Prefix is %q, and the site is below it: its pages would not be served", clip(p))
+	}
 	for _, o := range x.Origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "https" || o != "https://"+u.Host || u.Hostname() == "" {

@@ -324,6 +324,15 @@ func TestXMPLOwnDataOnly(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.call("PUT", xmplPrefix+projectToken+"/touchpoints/trigger/unsubscribe", map[string]any{"status": true, "recipientID": "ann"}).status)
 	assert.Equal(t, http.StatusOK, p.call("POST", xmplPrefix+projectToken+"/events", map[string]any{"recipientID": "ann"}).status)
 
+	// However the recipient is written, the caller's functions see no other.
+	for _, body := range []string{`{"RecipientID":"bob"}`, `{"recipientid":"bob"}`, `{"recipientID":"ann","recipientId":"bob"}`} {
+		closed(t, p.call("POST", xmplPrefix+projectToken+"/events", body), "bob")
+	}
+	for _, body := range []string{`{"recipientID":7}`, `{"recipientID":["bob"]}`, `{"recipientID":{"a":"bob"}}`, `{"recipientID":true}`} {
+		assert.Equal(t, http.StatusBadRequest, p.call("POST", xmplPrefix+projectToken+"/events", body).status, body)
+	}
+	assert.Equal(t, http.StatusOK, p.call("POST", xmplPrefix+projectToken+"/events", `{"recipientID":null}`).status)
+
 	// Without a session nothing of it is there, not even what does not exist.
 	p.token = "A" + strings.Repeat("b", 42)
 	for _, c := range [][2]string{{"POST", "events"}, {"POST", "touchpoints/trigger"}, {"PUT", "touchpoints/trigger/unsubscribe"}, {"GET", "asyncquery/1"}, {"GET", "assets"}, {"GET", "nothing"}} {
@@ -661,12 +670,13 @@ func TestXMPLSettings(t *testing.T) {
 		"one of the two names":       func(x *securl.XMPL) { x.PasswordADOR = "XMPie.Web.NewPassword" },
 		"Prefix is \"/x/\"":          func(x *securl.XMPL) { x.Prefix = "/x/" },
 		"Prefix is \"/a/../b\"":      func(x *securl.XMPL) { x.Prefix = "/a/../b" },
+		"below it":                   func(x *securl.XMPL) { x.Prefix = "/site" },
 		"Origins has \"http://a.b\"": func(x *securl.XMPL) { x.Origins = []string{"http://a.b"} },
 		"Origins has \"*\"":          func(x *securl.XMPL) { x.Origins = []string{"*"} },
 		"it has a query":             func(x *securl.XMPL) { x.LoginURL = "login.html?a" },
 		"it begins with http://":     func(x *securl.XMPL) { x.LoginURL = "http://www.example.com/login.html" },
 	} {
-		g := securl.Gate{Recipients: d}
+		g := securl.Gate{Recipients: d, Base: "/site/campaign/"}
 		withXMPL(d, change)(&g)
 		_, err := g.Handler(http.NotFoundHandler())
 		require.ErrorContains(t, err, want)

@@ -299,8 +299,18 @@ func (c *xmplCall) event() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	if err := c.ownOnly(s, in["recipientID"]); err != nil {
-		return nil, err
+	for name, value := range in {
+		// In every spelling: what reads the event may not mind.
+		if !strings.EqualFold(name, "recipientID") {
+			continue
+		}
+		rid, isText := value.(string)
+		if value != nil && !isText {
+			return nil, refused("the recipient is damaged")
+		}
+		if err := c.ownOnly(s, rid); err != nil {
+			return nil, err
+		}
 	}
 	if c.Track != nil {
 		if err := c.Track(c.r.Context(), s.rid, in); err != nil {
@@ -311,14 +321,14 @@ func (c *xmplCall) event() (any, error) {
 }
 
 // ownOnly refuses a recipient in the content who is not the session's.
-func (c *xmplCall) ownOnly(s session, rid any) error {
-	if name, ok := rid.(string); ok && name != "" && (!validRID(name) || !c.door.same(c.r.Context(), name, s)) {
-		if !validRID(name) {
-			name = ""
-		}
-		return signInFirst(name)
+func (c *xmplCall) ownOnly(s session, rid string) error {
+	switch {
+	case rid == "" || validRID(rid) && c.door.same(c.r.Context(), rid, s):
+		return nil
+	case !validRID(rid):
+		return signInFirst("")
 	}
-	return nil
+	return signInFirst(rid)
 }
 
 func (c *xmplCall) trigger() (any, error) {
