@@ -53,14 +53,15 @@ const (
 // words are the texts in one language.
 type words struct {
 	Lang, Title, User, Password, Submit, SignOut string
+	Error                                        string    // stands before the title of a page with a message about one
 	seconds, minutes                             [2]string // one, more
 	messages                                     [msgSignedOut + 1][2]string
 }
 
 // wordsEnglish and wordsFrench hold for each message what it is about and what to do. %s is a
-// duration.
+// duration. French has no participles that would have to know who reads them.
 var wordsEnglish = &words{
-	Lang: "en", Title: "Sign in", User: "User name", Password: "Password", Submit: "Sign in", SignOut: "Sign out",
+	Lang: "en", Title: "Sign in", User: "User name", Password: "Password", Submit: "Sign in", SignOut: "Sign out", Error: "Error: ",
 	seconds: [2]string{"%d second", "%d seconds"},
 	minutes: [2]string{"%d minute", "%d minutes"},
 	messages: [...][2]string{
@@ -68,7 +69,7 @@ var wordsEnglish = &words{
 		msgWrong:       {"", "These details are not correct. Check them and try again."},
 		msgThrottled:   {"", "Too many attempts. Try again in %s."},
 		msgStale:       {"", "This page was open for too long, or your browser keeps no cookies. Please try again."},
-		msgEnded:       {"", "Your time on this site is over, or you have signed out. Please sign in again."},
+		msgEnded:       {"", "Your session has ended. Please sign in again."},
 		msgNoRID:       {"Your personal link is needed", "This site opens with the personal link that you received. Please use that link."},
 		msgDamaged:     {"This link is damaged", "Please use the personal link that you received, exactly as it is."},
 		msgSignInFirst: {"You are not signed in", "Nothing was saved. Open your personal link and sign in first."},
@@ -83,7 +84,7 @@ var wordsEnglish = &words{
 }
 
 var wordsFrench = &words{
-	Lang: "fr", Title: "Connexion", User: "Nom d’utilisateur", Password: "Mot de passe", Submit: "Se connecter", SignOut: "Se déconnecter",
+	Lang: "fr", Title: "Connexion", User: "Nom d’utilisateur", Password: "Mot de passe", Submit: "Se connecter", SignOut: "Se déconnecter", Error: "Erreur\u00a0: ",
 	seconds: [2]string{"%d seconde", "%d secondes"},
 	minutes: [2]string{"%d minute", "%d minutes"},
 	messages: [...][2]string{
@@ -92,16 +93,16 @@ var wordsFrench = &words{
 		msgThrottled:   {"", "Trop de tentatives. Réessayez dans %s."},
 		msgStale:       {"", "Cette page est restée ouverte trop longtemps, ou votre navigateur refuse les cookies. Veuillez réessayer."},
 		msgEnded:       {"", "Votre session est terminée. Veuillez vous reconnecter."},
-		msgNoRID:       {"Votre lien personnel est nécessaire", "Ce site s’ouvre avec le lien personnel que vous avez reçu. Veuillez utiliser ce lien."},
-		msgDamaged:     {"Ce lien est endommagé", "Veuillez utiliser le lien personnel que vous avez reçu, sans le modifier."},
-		msgSignInFirst: {"Vous n’êtes pas connecté", "Rien n’a été enregistré. Ouvrez votre lien personnel et connectez-vous d’abord."},
-		msgCrossOrigin: {"Refusé", "Cette demande vient d’un autre site."},
-		msgNotFound:    {"Page introuvable", "Cette page n’existe pas ici."},
-		msgNotAllowed:  {"Impossible", "Cette page ne peut pas être utilisée ainsi."},
-		msgBadForm:     {"Une erreur s’est produite", "Le formulaire n’est pas arrivé correctement. Ouvrez votre lien personnel et réessayez."},
-		msgUnavailable: {"Indisponible pour le moment", "Veuillez réessayer dans quelques minutes."},
-		msgSignOut:     {"Se déconnecter", "Vous serez déconnecté de tous vos appareils."},
-		msgSignedOut:   {"Vous êtes déconnecté", "Pour revenir, ouvrez votre lien personnel."},
+		msgNoRID:       {"Lien personnel requis", "Pour accéder à ce site, veuillez utiliser le lien personnel que vous avez reçu."},
+		msgDamaged:     {"Ce lien n’est pas valide", "Veuillez utiliser le lien personnel que vous avez reçu, sans le modifier."},
+		msgSignInFirst: {"Connexion requise", "Rien n’a été enregistré. Ouvrez votre lien personnel et connectez-vous d’abord."},
+		msgCrossOrigin: {"Demande refusée", "Cette demande provient d’un autre site."},
+		msgNotFound:    {"Page introuvable", "Cette page n’existe pas."},
+		msgNotAllowed:  {"Action impossible", "Cette page ne peut pas être utilisée de cette façon."},
+		msgBadForm:     {"Une erreur s’est produite", "Le formulaire n’a pas été reçu correctement. Ouvrez votre lien personnel et réessayez."},
+		msgUnavailable: {"Service momentanément indisponible", "Veuillez réessayer dans quelques minutes."},
+		msgSignOut:     {"Se déconnecter", "La déconnexion vaudra pour tous vos appareils."},
+		msgSignedOut:   {"Déconnexion réussie", "Pour revenir, ouvrez votre lien personnel."},
 	},
 }
 
@@ -143,7 +144,7 @@ const pageTemplate = `<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>{{.Title}}{{with .Brand}} – {{.}}{{end}}</title>
+<title>{{with .Form}}{{if .Bad}}{{$.Words.Error}}{{end}}{{end}}{{.Title}}{{with .Brand}} – {{.}}{{end}}</title>
 <link rel="icon" href="data:,">
 <style>` + pageStyle + `</style>
 </head>

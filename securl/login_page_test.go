@@ -138,9 +138,9 @@ func focus(t *testing.T, doc *html.Node) (id, describedBy string) {
 }
 
 func TestLoginPage(t *testing.T) {
-	for _, lang := range []struct{ accept, lang, wrong, throttled, password string }{
-		{"en", "en", "not correct", "Too many attempts. Try again in 2 seconds.", "Password"},
-		{"fr-CA,fr;q=0.9,en;q=0.8", "fr", "pas correctes", "Trop de tentatives. Réessayez dans 2 secondes.", "Mot de passe"},
+	for _, lang := range []struct{ accept, lang, wrong, throttled, password, problem string }{
+		{"en", "en", "not correct", "Too many attempts. Try again in 2 seconds.", "Password", "Error: Sign in"},
+		{"fr-CA,fr;q=0.9,en;q=0.8", "fr", "pas correctes", "Trop de tentatives. Réessayez dans 2 secondes.", "Mot de passe", "Erreur\u00a0: Connexion"},
 	} {
 		for _, userName := range []bool{false, true} {
 			t.Run(lang.lang+strconv.FormatBool(userName), func(t *testing.T) {
@@ -154,6 +154,7 @@ func TestLoginPage(t *testing.T) {
 				doc := checkPage(t, page)
 				assert.Equal(t, lang.lang, page.Header.Get("Content-Language"))
 				assert.Contains(t, page.body, lang.password)
+				assert.NotContains(t, page.body, lang.problem)
 				assert.Contains(t, page.body, "&lt;script&gt;alert")
 				assert.Contains(t, page.body, "Lost it? Call &lt;us&gt;.")
 				assert.Equal(t, `ann"><script>`, page.fields(t).Get("rid"))
@@ -170,6 +171,7 @@ func TestLoginPage(t *testing.T) {
 				}
 				doc = checkPage(t, page)
 				assert.Contains(t, page.body, lang.wrong)
+				assert.Contains(t, page.body, "<title>"+lang.problem, "the title is what a screen reader says first")
 				assert.Contains(t, page.body, `role="alert"`)
 				assert.Contains(t, page.body, `aria-invalid="true"`)
 				assert.NotContains(t, page.body, "secret")
