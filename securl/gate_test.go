@@ -320,6 +320,11 @@ func TestGateLetsBrowsersForget(t *testing.T) {
 	}
 	assert.NotEqual(t, values[0], values[1])
 	assert.Equal(t, http.StatusOK, b.get("/campaign/ann").StatusCode, "still signed in")
+	p.clock.add(securl.Lifetime)
+	for _, link := range []string{"/campaign/ann", "/campaign/bob"} {
+		assert.Contains(t, b.get(b.get(link).Header.Get("Location")).body, `<img src="/campaign/signout?left"`, "whoever comes next")
+	}
+	assert.NotContains(t, p.browser(t).get("/campaign/login?rid=ann").body, "<img", "there was no session")
 }
 
 func TestGateKeysWithTricks(t *testing.T) {

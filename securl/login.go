@@ -72,7 +72,10 @@ func (g *guard) validTarget(target, rid string) bool {
 }
 
 // form is what the sign-in page holds besides what is typed.
-type form struct{ rid, iid, target string }
+type form struct {
+	rid, iid, target string
+	after            bool // the page follows a session; see guard.left
+}
 
 // token binds a form to the browser that it was shown in, by a cookie that no other host can set:
 // nobody can make a visitor sign in as somebody else without knowing it.
@@ -108,10 +111,13 @@ func (g *guard) showLogin(w http.ResponseWriter, r *http.Request) {
 		f.target = to
 	}
 	token, _ := g.cookies.readSession(r)
-	if s, err := g.door.session(r.Context(), token); err == nil && s.rid == rid {
+	s, err := g.door.session(r.Context(), token)
+	if err == nil && s.rid == rid {
 		g.redirect(w, r, g.target(f), http.StatusSeeOther)
 		return
 	}
+	// Somebody's session in this browser has ended, if not that of whom the link is for.
+	f.after = token != "" && errors.Is(err, errNoSession)
 	note := msgNone
 	if q.Get("ended") != "" {
 		note = msgEnded
@@ -140,7 +146,7 @@ func (g *guard) form(w http.ResponseWriter, r *http.Request, status int, f form,
 		setCookie(w, g.cookies.form, cookie, 0)
 	}
 	g.pages.form(w, r, status, formData{
-		RID: f.rid, IID: f.iid, Target: f.target, Token: f.token(cookie), User: user, note: note, wait: wait,
+		RID: f.rid, IID: f.iid, Target: f.target, Token: f.token(cookie), User: user, note: note, wait: wait, after: f.after,
 	})
 }
 

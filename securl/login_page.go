@@ -232,8 +232,9 @@ type formData struct {
 	Note                          string
 	Bad, Wrong                    bool
 
-	note message
-	wait time.Duration
+	note  message
+	wait  time.Duration
+	after bool // a session in this browser has ended
 }
 
 func (p *pages) form(w http.ResponseWriter, r *http.Request, status int, f formData) {
@@ -248,7 +249,7 @@ func (p *pages) form(w http.ResponseWriter, r *http.Request, status int, f formD
 		f.Note = strings.Replace(f.Note, "%s", t.duration(f.wait), 1)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.wait.Seconds()))))
 	}
-	p.write(w, r, status, pageData{Words: t, Title: p.login.Title, Form: &f, Left: p.left(f.note == msgEnded)})
+	p.write(w, r, status, pageData{Words: t, Title: p.login.Title, Form: &f, Left: p.left(f.after || f.note == msgEnded)})
 }
 
 func (p *pages) message(w http.ResponseWriter, r *http.Request, status int, m message) {

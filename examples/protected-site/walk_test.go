@@ -246,6 +246,27 @@ func TestWalk(t *testing.T) {
 	assert.Empty(t, v.complained())
 }
 
+// TestBackFromAnotherLink: whoever opens a link of their own in a browser in which somebody's hour
+// is over does not find that one's pages behind it.
+func TestBackFromAnotherLink(t *testing.T) {
+	realsrv.Need(t, "chromium")
+	c := &clock{}
+	s, err := start(options{listen: "127.0.0.1:0", now: c.now})
+	require.NoError(t, err)
+	t.Cleanup(s.close)
+	v := visit(t, s)
+	amelie, bruno := people[0], people[1]
+	v.do(t, "open the link", chromedp.Navigate(s.url+amelie.key))
+	v.signIn(t, amelie.password)
+	assert.Equal(t, "Hello Amelie Laurent", v.heading(t))
+	c.pass(time.Hour)
+	v.do(t, "open another's link", chromedp.Navigate(s.url+bruno.key))
+	assert.Equal(t, base+"login", v.where(t))
+	v.do(t, "back button", chromedp.NavigateBack())
+	assert.Equal(t, base+"login", v.where(t))
+	assert.NotContains(t, v.text(t), amelie.name)
+}
+
 // call asks the XMPL interface as a script of a page does, and returns "status body".
 const call = `(async () => {
 	const answer = await fetch("/XMPieXMPL_REST_API/v1/projects/" + %q, {method: %q, headers: %s, body: %s});
