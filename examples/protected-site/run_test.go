@@ -16,6 +16,7 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/realsrv"
+	"github.com/connsec/connsec/securl"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -92,6 +93,17 @@ func TestEachRecipientSeesTheirOwnPage(t *testing.T) {
 		signOut(t, c, s)
 		assert.NotContains(t, get(t, c, s.url+p.key), p.name)
 	}
+}
+
+func TestUnknownContentObjectIsRefused(t *testing.T) {
+	c, err := newCampaign()
+	require.NoError(t, err)
+	p := people[0]
+	err = c.SetValues(t.Context(), p.key, map[string]string{"City": "Nice", "Nope": "x"})
+	require.ErrorIs(t, err, securl.ErrNotAccepted, "the visitor's fault, not the service's")
+	got, err := c.Values(t.Context(), p.key, []string{"City"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"City": p.city}, got, "all or none")
 }
 
 func TestServersShareSessionsInRedis(t *testing.T) {

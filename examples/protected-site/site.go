@@ -92,7 +92,7 @@ func (c *campaign) SetValues(_ context.Context, rid string, values map[string]st
 	row := c.rows[rid]
 	for name := range values {
 		if _, ok := row[name]; !ok {
-			return fmt.Errorf("no content object %q", name)
+			return fmt.Errorf("%w: no content object %q", securl.ErrNotAccepted, name)
 		}
 	}
 	maps.Copy(row, values)
