@@ -89,5 +89,5 @@
 // char and varchar, and collations; RFC 1321 (MD5), RFC 4648 (base64), RFC 9106 (Argon2),
 // RFC 4180 (CSV). RFC 9110 (HTTP), RFC 6265bis (cookies), RFC 6797 (HSTS), Content Security Policy
 // Level 3, WCAG 2.2; OWASP cheat sheets on authentication, session management and cross-site
-// request forgery; NIST SP 800-63B, sections 5.2.2 and 7.1.
+// request forgery; NIST SP 800-63B-4, sections 3.2.2 and 5.
 package securl

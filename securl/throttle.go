@@ -274,12 +274,20 @@ func (t *throttle) succeed(now time.Time, k taken) {
 	t.signIns.add(k.signIns, now.UnixNano())
 }
 
-// network is the part of an address that one visitor has: an IPv6 subscriber has a /64 at least.
+// network is the part of an address that one visitor has: an IPv6 subscriber has a /64 at least,
+// one of 6to4 a /48 (RFC 3056, section 2). Translated IPv4 addresses (RFC 6052, section 2.1) all
+// have one /64, and stand for themselves.
 func network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = 64
+		switch b := a.As16(); {
+		case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}:
+			a, bits = netip.AddrFrom4([4]byte(b[12:])), 32
+		case b[0] == 0x20 && b[1] == 0x02:
+			bits = 48
+		}
 	}
 	p, _ := a.Prefix(bits) // an invalid address gives the invalid prefix, which all of them share
 	return p

@@ -290,6 +290,13 @@ func TestNetwork(t *testing.T) {
 	assert.False(t, same("2001:db8:1:2::1", "2001:db8:1:3::1"))
 	assert.True(t, same("fe80::1%eth0", "fe80::2%eth1"))
 	assert.Equal(t, netip.Prefix{}, network(netip.Addr{}))
+	// Behind a translator all of IPv4 is in one /64: one visitor would make everybody wait.
+	assert.False(t, same("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"))
+	assert.True(t, same("64:ff9b::192.0.2.1", "192.0.2.1"))
+	assert.True(t, same("64:ff9b:1::192.0.2.1", "64:ff9b:1::192.0.2.2"), "somebody's own translator, whose form is not known")
+	// And 6to4 gives 65536 of them to each IPv4 address.
+	assert.True(t, same("2002:c000:201:1::1", "2002:c000:201:2::1"))
+	assert.False(t, same("2002:c000:201:1::1", "2002:c000:202:1::1"))
 }
 
 // TestThrottleMemory counts a million recipients and addresses. The memory is what it was at the

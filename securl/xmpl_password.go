@@ -15,9 +15,9 @@ import (
 	"github.com/connsec/connsec"
 )
 
-// minPassword is the length of the shortest new password, in characters (NIST SP 800-63B-4
-// 3.1.1.2 asks for 15 where it is the only factor, and for 8 otherwise; the recipient key, sent in
-// a letter, is a part of one).
+// minPassword is the length of the shortest new password, in characters: the least that NIST SP
+// 800-63B-4 3.1.1.2 knows. Where a password is the only factor, as here, it asks for 15, which
+// [XMPL.AcceptPassword] can.
 const minPassword = 8
 
 // changePassword checks the existing password, as often as a sign-in may be tried, and puts the
