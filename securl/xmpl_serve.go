@@ -77,7 +77,7 @@ func (x *xmplAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cache-Control", "no-store")
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
-	foreign := x.allowOrigin(w, r)
+	x.allowOrigin(w, r)
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -86,7 +86,7 @@ func (x *xmplAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && x.origin.Check(r) != nil {
 		err = refusedAs(http.StatusForbidden, "this request came from another site")
 	} else {
-		c := &xmplCall{xmplAPI: x, w: w, r: r, cookie: !foreign && sameOrigin(r)}
+		c := &xmplCall{xmplAPI: x, w: w, r: r, cookie: sameOrigin(r)}
 		answer, err = c.route()
 	}
 	status := http.StatusOK
@@ -111,15 +111,15 @@ func (x *xmplAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// allowOrigin answers for the origins of the setting, and says whether the request is from one.
-func (x *xmplAPI) allowOrigin(w http.ResponseWriter, r *http.Request) (foreign bool) {
+// allowOrigin answers for the origins of the setting.
+func (x *xmplAPI) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	head := w.Header()
 	if len(x.Origins) > 0 {
 		head.Add("Vary", "Origin")
 	}
 	origin := r.Header.Get("Origin")
 	if !slices.Contains(x.Origins, origin) {
-		return false
+		return
 	}
 	head.Set("Access-Control-Allow-Origin", origin)
 	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
@@ -128,7 +128,6 @@ func (x *xmplAPI) allowOrigin(w http.ResponseWriter, r *http.Request) (foreign b
 		head.Set("Access-Control-Allow-Headers", "Content-Type, xmpSecurityToken, accessToken")
 		head.Set("Access-Control-Max-Age", "600")
 	}
-	return true
 }
 
 // sameOrigin reports whether a request is from a page of this host, or from no page at all.

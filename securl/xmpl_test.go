@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -572,6 +573,26 @@ func TestXMPLOrigins(t *testing.T) {
 	p.header["Origin"] = "https://www.customer.example.evil.example"
 	r = p.call("OPTIONS", xmplPrefix+projectToken+"/adorValues", nil)
 	assert.Empty(t, r.header.Get("Access-Control-Allow-Origin"))
+}
+
+// TestXMPLOwnOriginListed: a site that is listed among the others is still itself.
+func TestXMPLOwnOriginListed(t *testing.T) {
+	x := &securl.XMPL{ADORs: newDatabase(t), AccessToken: projectToken, PasswordADOR: "Password", Origins: []string{"https://" + gateHost}}
+	h, err := securl.Gate{Recipients: campaign(t), Base: "/campaign/", XMPL: x}.Handler(http.NotFoundHandler())
+	require.NoError(t, err)
+	for _, fetchSite := range []string{"same-origin", ""} {
+		body := `{"RecipientID":"ann","AccessToken":"` + projectToken + `","Password":"` + annPassword + `"}`
+		r := httptest.NewRequest("POST", "https://"+gateHost+xmplPrefix+"auth/signIn", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Origin", "https://"+gateHost)
+		if fetchSite != "" {
+			r.Header.Set("Sec-Fetch-Site", fetchSite)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		assert.NotEmpty(t, w.Result().Cookies(), "the gate's cookie is set")
+	}
 }
 
 func TestXMPLRequests(t *testing.T) {
