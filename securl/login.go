@@ -295,7 +295,8 @@ func (g *guard) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		if err := g.door.signOut(ctx, s); err != nil {
-			// The cookie stays, so that the visitor can try again.
+			// Sessions on other devices may go on. The cookie stays: if the store could not even
+			// delete this one, the visitor can try again.
 			g.unavailable(w, r, err)
 			return
 		}

@@ -147,11 +147,11 @@ func (d *door) epoch(ctx context.Context, rid string) (int64, error) {
 // of them; a session that began between them, within the skew, survives. A sign-in that
 // overlaps a sign-out ends with it.
 func (d *door) signOut(ctx context.Context, s session) error {
-	err := d.store.DeleteCtx(ctx, s.key)
-	if err != nil {
-		err = fmt.Errorf("securl: cannot delete a session: %w", err)
-	}
-	return errors.Join(err, d.revoke(ctx, s.rid, s.epoch))
+	err := d.revoke(ctx, s.rid, s.epoch)
+	// Afterwards, for what ends in between must not leave the others without one that can end
+	// them. If it fails, the record goes when the store lets it.
+	_ = d.store.DeleteCtx(ctx, s.key)
+	return err
 }
 
 // signOutRecipient is signOut without a session, after a change of the password.

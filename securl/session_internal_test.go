@@ -516,10 +516,49 @@ func TestHalfASignOut(t *testing.T) {
 		} else {
 			h.del = down
 		}
-		require.ErrorIs(t, d.signOut(t.Context(), s), down)
+		if err := d.signOut(t.Context(), s); fail == "commit" {
+			require.ErrorIs(t, err, down)
+		} else {
+			require.NoError(t, err, "every session has ended, and the record goes with its time")
+		}
 		_, err = d.session(t.Context(), token)
 		require.ErrorIs(t, err, errNoSession)
 	}
+}
+
+// TestSignOutCutShort: a process that ends in the middle of a sign-out has not ended one session
+// and left the others, which nobody could end any more.
+func TestSignOutCutShort(t *testing.T) {
+	store := &cutStore{Sessions: new(MemorySessions), writes: 100}
+	d := newDoor(t, Gate{Sessions: store})
+	_, here, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	elsewhere, _, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	store.writes = 1
+	_ = d.signOut(t.Context(), here)
+	_, err = d.session(t.Context(), elsewhere)
+	require.ErrorIs(t, err, errNoSession)
+}
+
+// cutStore does what it is told a number of times, and then nothing.
+type cutStore struct {
+	Sessions
+	writes int
+}
+
+func (s *cutStore) Commit(key string, value []byte, expiry time.Time) error {
+	if s.writes--; s.writes == -1 {
+		return errors.New("the process has ended")
+	}
+	return s.Sessions.Commit(key, value, expiry)
+}
+
+func (s *cutStore) Delete(key string) error {
+	if s.writes--; s.writes == -1 {
+		return errors.New("the process has ended")
+	}
+	return s.Sessions.Delete(key)
 }
 
 // TestRandomness: a source that fails or repeats itself does not make a session that opens.
