@@ -477,7 +477,7 @@ func TestStoreWithContext(t *testing.T) {
 	_, s, err := d.signIn(ctx, try("ann", pass))
 	require.NoError(t, err)
 	require.NoError(t, d.signOut(ctx, s))
-	require.Len(t, store.ctx, 5) // find, commit; delete, find, commit
+	require.Len(t, store.ctx, 5) // find, commit; find, commit, delete
 	for _, v := range store.ctx {
 		assert.Equal(t, "mine", v)
 	}

@@ -1,10 +1,13 @@
 package securl
 
 import (
+	"context"
 	"encoding/json"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -202,4 +205,63 @@ func TestEndOthers(t *testing.T) {
 	require.NoError(t, d.endOthers(ctx, s))
 	assert.False(t, alive(mine), "what was signed out stays so")
 	assert.False(t, alive(later), "and the others end all the same")
+}
+
+// strictStore does nothing for a request that is over, as stores that talk to a server do.
+type strictStore struct{ *MemorySessions }
+
+func (s strictStore) FindCtx(ctx context.Context, key string) ([]byte, bool, error) {
+	if ctx.Err() != nil {
+		return nil, false, ctx.Err()
+	}
+	return s.Find(key)
+}
+
+func (s strictStore) CommitCtx(ctx context.Context, key string, value []byte, expiry time.Time) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Commit(key, value, expiry)
+}
+
+func (s strictStore) DeleteCtx(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Delete(key)
+}
+
+// leaving are ADORs whose visitor goes away as soon as a value is written.
+type leaving struct{ leave func() }
+
+func (leaving) Values(context.Context, string, []string) (map[string]string, error) { return nil, nil }
+
+func (l leaving) SetValues(context.Context, string, map[string]string) error {
+	l.leave()
+	return nil
+}
+
+// TestLeaveAfterPasswordChange: who changes a password and closes the page has ended the other
+// sessions all the same.
+func TestLeaveAfterPasswordChange(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	g := Gate{Recipients: crowd(t), Sessions: strictStore{new(MemorySessions)},
+		XMPL: &XMPL{ADORs: leaving{cancel}, AccessToken: "project", PasswordADOR: "Password"}}
+	h, err := g.Handler(nopHandler{})
+	require.NoError(t, err)
+	d := h.(*guard).door
+	mine, _, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	other, _, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	r := httptest.NewRequestWithContext(ctx, "PUT", "https://example.com"+DefaultPrefix+"/v1/projects/project/adorValues",
+		strings.NewReader(`{"XMPie.Web.NewPassword":"quite another horse","XMPie.Web.ExistingPassword":"`+pass+`"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(tokenHeader, mine)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	require.Error(t, ctx.Err(), "the value was written")
+	_, err = d.session(t.Context(), other)
+	require.ErrorIs(t, err, errNoSession)
+	_, err = d.session(t.Context(), mine)
+	require.NoError(t, err)
 }

@@ -1,6 +1,7 @@
 package securl
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -196,7 +197,10 @@ func (c *xmplCall) update() (any, error) {
 		}
 	}
 	if ch.hasPassword {
-		if err := c.door.endOthers(c.r.Context(), s); err != nil {
+		// A visitor who leaves at once has ended them all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), signOutTime)
+		defer cancel()
+		if err := c.door.endOthers(ctx, s); err != nil {
 			return nil, err
 		}
 	}
