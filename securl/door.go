@@ -207,7 +207,10 @@ func (d *door) signIn(ctx context.Context, a attempt) (token string, s session, 
 		s, err = d.authenticate(ctx, a, folded)
 	}
 	if err == nil && s.rid != a.rid {
-		epoch, err = d.epoch(ctx, s.rid)
+		// In another spelling. Once more, after the sign-outs of the one that is stored.
+		if epoch, err = d.epoch(ctx, s.rid); err == nil {
+			s, err = d.authenticate(ctx, attempt{rid: s.rid, user: a.user, password: a.password}, folded)
+		}
 	}
 	var wrong reasonError
 	if errors.As(err, &wrong) {

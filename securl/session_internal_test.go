@@ -315,6 +315,20 @@ func TestPasswordChangeDuringSignIn(t *testing.T) {
 	require.NoError(t, err)
 	_, err = d.session(t.Context(), token)
 	require.ErrorIs(t, err, errNoSession)
+
+	// Nor in another spelling of the key, for which no sign-out is stored.
+	h.hook = func() {
+		h.hook = nil
+		h.people["ann"] = Recipient{ID: "ann", Password: hashed(t, "quite another horse")}
+		require.NoError(t, g.SignOut(t.Context(), "ann"))
+		c.add(time.Minute)
+	}
+	d.recipients = caseless{h}
+	_, _, err = d.signIn(t.Context(), try("ANN", pass))
+	require.ErrorIs(t, err, errRefused)
+	_, s, err := d.signIn(t.Context(), try("ANN", "quite another horse"))
+	require.NoError(t, err)
+	assert.Equal(t, "ann", s.rid)
 }
 
 // TestSignOutOutlivesSessions: the record of a sign-out is there as long as a session that it

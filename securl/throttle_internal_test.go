@@ -198,10 +198,10 @@ func TestSpellingsAreCountedTogether(t *testing.T) {
 }
 
 // caseless is a lookup as databases do it.
-type caseless struct{ people }
+type caseless struct{ Recipients }
 
 func (c caseless) Recipient(ctx context.Context, rid string) (Recipient, error) {
-	return c.people.Recipient(ctx, foldRID(rid))
+	return c.Recipients.Recipient(ctx, foldRID(rid))
 }
 
 func TestOtherSpelling(t *testing.T) {
