@@ -91,8 +91,11 @@ func (g Gate) keeper() (*door, error) {
 	}
 	if d.name == "" {
 		base, err := g.base()
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case base == "/" && g.Sessions != nil:
+			return nil, errors.New("securl: Sessions is set and Base is the root of a host, as of any site that shares them: set Name, too, or a session of one would open the other")
 		}
 		d.name = base
 	}

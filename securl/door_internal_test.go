@@ -80,6 +80,9 @@ func newDoor(t testing.TB, g Gate) *door {
 	if g.Recipients == nil {
 		g.Recipients = crowd(t)
 	}
+	if g.Sessions != nil && g.Base == "" && g.Name == "" {
+		g.Name = "test"
+	}
 	d, err := g.door()
 	require.NoError(t, err)
 	return d

@@ -28,7 +28,7 @@ type Gate struct {
 	Sessions Sessions
 	// Name tells this site from others that share Sessions: a session opens the site that has
 	// its name, on every host. Sites with a store in common must have different names. Default:
-	// Base.
+	// Base; required if that is "/" and Sessions is set.
 	Name string
 	// Hasher compares a typed password with [Recipient.Password]. Nil: [Hasher]{}, Circle's MD5
 	// for ASCII passwords.

@@ -190,6 +190,10 @@ func TestSitesShareAStore(t *testing.T) {
 	store.Now = c.now
 	one := newDoor(t, Gate{Now: c.now, Sessions: store, Base: "/one/"})
 	two := newDoor(t, Gate{Now: c.now, Sessions: store, Base: "/two/"})
+	// At the root of their hosts they could not be told apart, and recipients may have the same keys.
+	_, err := Gate{Recipients: crowd(t), Sessions: store}.Handler(nopHandler{})
+	require.ErrorContains(t, err, "Name")
+	require.ErrorContains(t, Gate{Sessions: store, Base: "/"}.SignOut(t.Context(), "ann"), "Name")
 	token, s, err := one.signIn(t.Context(), try("ann", pass))
 	require.NoError(t, err)
 	_, err = two.session(t.Context(), token)
@@ -241,7 +245,7 @@ func TestNodesProperty(t *testing.T) {
 		for range 3 {
 			// Two clocks then differ by the skew at most.
 			ahead := time.Duration(rapid.Int64Range(0, int64(skew)).Draw(t, "ahead"))
-			d, err := (Gate{Recipients: crowd, Sessions: store, Now: func() time.Time { return base.now().Add(ahead) }}).door()
+			d, err := (Gate{Recipients: crowd, Sessions: store, Name: "test", Now: func() time.Time { return base.now().Add(ahead) }}).door()
 			require.NoError(t, err)
 			nodes = append(nodes, d)
 		}
@@ -305,7 +309,7 @@ func (h *hookPeople) Recipient(ctx context.Context, rid string) (Recipient, erro
 func TestPasswordChangeDuringSignIn(t *testing.T) {
 	c, h := newClock(), &hookPeople{people: crowd(t)}
 	store := &MemorySessions{Now: c.now}
-	g := Gate{Recipients: h, Now: c.now, Sessions: store}
+	g := Gate{Recipients: h, Now: c.now, Sessions: store, Name: "test"}
 	d := newDoor(t, g)
 	h.hook = func() {
 		require.NoError(t, g.SignOut(t.Context(), "ann"))

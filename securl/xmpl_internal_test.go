@@ -245,7 +245,7 @@ func (l leaving) SetValues(context.Context, string, map[string]string) error {
 // sessions all the same.
 func TestLeaveAfterPasswordChange(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	g := Gate{Recipients: crowd(t), Sessions: strictStore{new(MemorySessions)},
+	g := Gate{Recipients: crowd(t), Name: "test", Sessions: strictStore{new(MemorySessions)},
 		XMPL: &XMPL{ADORs: leaving{cancel}, AccessToken: "project", PasswordADOR: "Password"}}
 	h, err := g.Handler(nopHandler{})
 	require.NoError(t, err)
