@@ -40,6 +40,10 @@ func (p *program) pass(packet Packet, r route, from int, before fate, work *int)
 		ended.add(p.pass(packet, r, from+1, on.named(before), work))
 	}
 	for _, n := range on.rewrites {
+		if n.to.unknown {
+			ended.add(lost(n.by))
+			continue
+		}
 		for _, way := range r.ways(n, packet.Port) {
 			ended.add(p.pass(packet, way, from+1, fate{}, work))
 		}
@@ -71,6 +75,9 @@ func walk(c *chain, packet Packet, r route, certain bool, depth int, work *int) 
 		case verdictMaybeAny:
 			f.doubt(rule.by)
 			f.add(fate{accept: rule.by, drop: rule.by})
+			if rule.to.unknown {
+				f.rewrite(rewriting{rule.to, rule.by})
+			}
 		case verdictJump, verdictGoto:
 			var inner fate
 			inner, r = walk(rule.target, packet, r, sure && certain && f.open(), depth+1, work)

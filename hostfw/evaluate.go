@@ -170,6 +170,12 @@ func (e *evaluation) pass(b box, from int, before fate) []cell {
 			parts = refine(parts, e.pass(end.box, from+1, on.named(before)))
 		}
 		for _, n := range on.rewrites {
+			if n.to.unknown {
+				for i := range parts {
+					parts[i].fate.add(lost(n.by))
+				}
+				continue
+			}
 			parts = e.rewritten(parts, end.box, n, from+1)
 		}
 		out = append(out, parts...)
@@ -321,6 +327,9 @@ func (e *evaluation) apply(r *compiledRule, hit cell, certain bool, depth int, d
 	case verdictMaybeAny:
 		hit.fate.doubt(r.by)
 		hit.fate.add(fate{accept: r.by, drop: r.by})
+		if r.to.unknown {
+			hit.fate.rewrite(rewriting{r.to, r.by})
+		}
 		return []cell{hit}, done
 	case verdictJump, verdictGoto:
 		for _, inner := range merged(e.walk(r.target, hit.box, sure && certain && hit.fate.open(), depth+1)) {

@@ -113,6 +113,9 @@ func drawProgram(t *rapid.T) *program {
 					r.match.ports = portsOf(PortRange{22, 23}, PortRange{443, 443}) // each port goes its own way: keep the test quick
 				}
 			}
+			if r.verdict == verdictMaybeAny {
+				r.to.unknown = rapid.Bool().Draw(t, "unknown")
+			}
 			c.rules = append(c.rules, r)
 		}
 	}

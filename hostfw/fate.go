@@ -11,7 +11,12 @@ const mostNested = 32
 const tooNested = "chains that call each other too deep"
 
 // anything is the fate of packets that nobody can follow.
-func anything(why string) fate { return fate{accept: why, drop: why, returns: true, unmodelled: why} }
+func anything(why string) fate {
+	return fate{accept: why, drop: why, returns: true, unmodelled: why, rewrites: []rewriting{{to: rewrite{unknown: true}, by: why}}}
+}
+
+// lost is the fate of packets that have been rewritten in a way that is not modelled.
+func lost(by string) fate { return fate{accept: by, drop: by, unmodelled: by} }
 
 // unfiltered is who accepts what no base chain looks at.
 const unfiltered = "no base chain"

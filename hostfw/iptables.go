@@ -197,14 +197,13 @@ func splitArguments(line string) ([]string, error) {
 
 // iptRule is a rule that is being compiled, word by word.
 type iptRule struct {
-	header  string // an extension header that it asks for
 	words   []string
 	match   match
 	modules []string
 	not     bool // "!" stands in front of the option at hand
 	comment string
-	below   string // a limit that the rule is below of
-	above   bool   // the rule matches above a limit only
+	below   string // what only the usual first packet fulfils: a limit that it is below of
+	beyond  string // what the usual first packet does not fulfil, though the match says so
 	target  string
 	jump    bool   // -j rather than -g
 	toPort  string // of REDIRECT
@@ -213,8 +212,9 @@ type iptRule struct {
 	recent  recentMatch
 }
 
-// recentMatch is the state of -m recent.
-type recentMatch struct{ looks, hits bool }
+// recentMatch is the state of -m recent: whether it looks for an address, for one with a number of
+// hits, or for one that is not there.
+type recentMatch struct{ looks, hits, not bool }
 
 // append reads "-A INPUT …", perhaps with counters in front.
 func (t *iptables) append(words []string) error {
@@ -235,7 +235,7 @@ func (t *iptables) append(words []string) error {
 	if r.comment != "" {
 		by += " (" + r.comment + ")"
 	}
-	c.rules = append(c.rules, t.compile(r, setting.OneLine(by)))
+	c.rules = append(c.rules, t.compile(r, setting.OneLine(by), words[1] == "PREROUTING"))
 	return nil
 }
 
@@ -332,14 +332,20 @@ func (r *iptRule) option(v6 bool) error {
 		r.and(match{interfaces: &nameSet{names: []string{name}, not: r.not}})
 	case "-o", "--out-interface":
 		r.doubt(word, r.rest())
-	case "-f", "--fragment":
-		r.truth(false)
+	case "-f", "--fragment": // the second fragment and later ones
+		if r.not {
+			keep(&r.below, "! -f")
+		} else {
+			keep(&r.beyond, "-f")
+		}
 	case "-m", "--match":
 		name := r.take()
 		r.modules = append(r.modules, name)
 		switch {
 		case name == "limit" || name == "quota":
 			r.below = "-m " + name
+		case slices.Contains(headerModules, name):
+			keep(&r.beyond, "-m "+name)
 		case !slices.Contains(quietModules, name):
 			r.module(name)
 		}
@@ -355,7 +361,14 @@ func (r *iptRule) option(v6 bool) error {
 			return errors.New("--tcp-flags: unknown flag")
 		}
 		r.and(match{protocols: []Protocol{TCP}})
-		r.truth(firstFlag&mask == set)
+		switch holds, always := firstFlags(func(flags uint8) bool { return (flags&mask == set) != r.not }); {
+		case always:
+			r.and(match{nothing: !holds})
+		case holds:
+			keep(&r.below, "--tcp-flags")
+		default:
+			keep(&r.beyond, "--tcp-flags")
+		}
 	case "--ctdir":
 		r.truth(r.take() == "ORIGINAL")
 	case "--dst-type":
@@ -392,12 +405,12 @@ func (r *iptRule) option(v6 bool) error {
 // quietModules ask nothing without their options, which are what counts.
 var quietModules = []string{"tcp", "udp", "icmp", "icmp6", "multiport", "conntrack", "state", "comment", "iprange", "addrtype", "pkttype",
 	"limit", "hashlimit", "connlimit", "quota", "recent", "mark", "connmark", "set", "mac", "owner", "statistic", "string", "length", "ttl", "hl", "time", "physdev",
-	"dscp", "tos", "u32", "bpf", "geoip", "policy", "helper", "ipv6header", "rt", "frag", "hbh", "dst", "eui64", "cgroup", "cpu", "devgroup", "dccp", "sctp", "esp", "ah", "realm", "rateest",
-	"nfacct", "connbytes", "connlabel", "cluster", "ecn", "tcpmss", "ipvs", "l2tp", "osf", "srh", "mh"}
+	"dscp", "tos", "u32", "bpf", "geoip", "policy", "helper", "ipv6header", "cgroup", "cpu", "devgroup", "dccp", "sctp", "esp", "realm", "rateest",
+	"nfacct", "connbytes", "connlabel", "cluster", "ecn", "tcpmss", "ipvs", "l2tp", "osf"}
 
 // headerModules ask for an extension header of IPv6. An ordinary packet has none, and its sender
 // need not add one to be dropped, but may to be let in.
-var headerModules = []string{"rt", "frag", "hbh", "dst", "mh"}
+var headerModules = []string{"rt", "frag", "hbh", "dst", "mh", "ah", "srh"}
 
 // module compiles a module that asks something without options.
 func (r *iptRule) module(name string) {
@@ -427,7 +440,7 @@ func (r *iptRule) extension(word string, arguments []string) {
 		module == "quota":
 		if word == "--limit" || word == "--hashlimit-upto" || word == "--hashlimit" || word == "--quota" {
 			if r.not {
-				r.above = true
+				keep(&r.beyond, "-m "+module)
 			} else {
 				r.below = "-m " + module
 			}
@@ -436,18 +449,16 @@ func (r *iptRule) extension(word string, arguments []string) {
 		if r.not {
 			r.below = "-m " + module
 		} else {
-			r.above = true
+			keep(&r.beyond, "-m "+module)
 		}
 	case word == "--connlimit-upto":
 		if r.not {
-			r.above = true
+			keep(&r.beyond, "-m "+module)
 		} else {
 			r.below = "-m " + module
 		}
-	case slices.Contains(headerModules, module) && !r.not:
-		if r.header == "" {
-			r.header = setting.OneLine("-m " + module + " " + strings.Join(append([]string{word}, arguments...), " "))
-		}
+	case slices.Contains(headerModules, module):
+		// Without the header, even "not this kind of it" does not hold.
 	case module == "recent":
 		r.recently(word)
 	default:
@@ -459,7 +470,7 @@ func (r *iptRule) extension(word string, arguments []string) {
 func (r *iptRule) recently(word string) {
 	switch word {
 	case "--rcheck", "--update", "--remove":
-		r.recent.looks = true
+		r.recent.looks, r.recent.not = true, r.not
 	case "--hitcount":
 		r.recent.hits = true
 	}
@@ -481,18 +492,18 @@ func ctStates(list string, not bool) match {
 	return m
 }
 
-// compile gives the rule its verdict.
-func (t *iptables) compile(r *iptRule, by string) rule {
+// compile gives the rule its verdict. Early says that it stands in prerouting.
+func (t *iptables) compile(r *iptRule, by string, early bool) rule {
 	out := rule{match: r.match, by: by}
 	if r.recent.looks {
-		if r.recent.hits {
-			r.above = true
-		} else {
+		switch {
+		case r.recent.hits && r.recent.not:
+			r.below = "-m recent"
+		case r.recent.hits:
+			keep(&r.beyond, "-m recent")
+		default:
 			out.match = out.match.and(match{unmodelled: "-m recent"})
 		}
-	}
-	if r.above {
-		out.match.nothing = true
 	}
 	switch r.target {
 	case "":
@@ -507,7 +518,7 @@ func (t *iptables) compile(r *iptRule, by string) rule {
 	case "REDIRECT", "DNAT":
 		to, ok := iptRewrite(r, t.v6)
 		if !ok {
-			out.verdict, out.by = verdictMaybeAny, setting.OneLine("-j "+r.target+" "+r.to+r.toPort)
+			out.verdict, out.to, out.by = verdictMaybeAny, rewrite{unknown: true}, setting.OneLine("-j "+r.target+" "+r.to+r.toPort)
 			break
 		}
 		out.verdict, out.to = verdictRewrite, to
@@ -520,13 +531,13 @@ func (t *iptables) compile(r *iptRule, by string) rule {
 	case "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "SECMARK", "CONNSECMARK", "TCPMSS", "DSCP", "TOS", "TTL", "HL", "CLASSIFY", "CHECKSUM", "SET", "AUDIT", "TRACE", "HMARK", "NETMAP",
 		"MASQUERADE", "SNAT", "RATEEST", "LED", "TCPOPTSTRIP":
 		if r.target == "NETMAP" {
-			out.verdict, out.by = verdictMaybeAny, "-j NETMAP"
+			out.verdict, out.to, out.by = verdictMaybeAny, rewrite{unknown: true}, "-j NETMAP"
 		}
 	case "QUEUE", "NFQUEUE", "TPROXY", "SYNPROXY", "TEE", "CLUSTERIP", "TARPIT", "DELUDE", "CHAOS", "STEAL", "ECHO":
-		out.verdict, out.by = verdictMaybeAny, "-j "+r.target
+		out.verdict, out.to, out.by = verdictMaybeAny, rewrite{unknown: true}, "-j "+r.target
 	default:
 		if t.chains[r.target] == nil { // chains are declared first; this is a target of its own
-			out.verdict, out.by = verdictMaybeAny, setting.OneLine("-j "+r.target)
+			out.verdict, out.to, out.by = verdictMaybeAny, rewrite{unknown: true}, setting.OneLine("-j "+r.target)
 			break
 		}
 		out.target = t.chains[r.target]
@@ -535,16 +546,14 @@ func (t *iptables) compile(r *iptRule, by string) rule {
 			out.verdict = verdictGoto
 		}
 	}
-	if r.header != "" {
-		if out.verdict == verdictDrop || out.verdict == verdictReject {
-			out.match.nothing = true
-		} else {
-			out.match = out.match.and(match{unmodelled: r.header})
-		}
+	doubt, never := unusual(out.verdict, r.below, r.beyond, early)
+	if out.verdict == verdictJump {
+		out.beyond, doubt = r.beyond, r.below
 	}
-	if r.below != "" && slices.Contains([]verdict{verdictDrop, verdictReject, verdictJump, verdictGoto}, out.verdict) {
-		out.match = out.match.and(match{unmodelled: r.below})
+	if doubt != "" {
+		out.match = out.match.and(match{unmodelled: doubt})
 	}
+	out.match.nothing = out.match.nothing || never
 	return out
 }
 

@@ -32,6 +32,9 @@ type nftables struct {
 	compat map[string]bool
 	// changing are the sets that rules add to: what they hold depends on the traffic.
 	changing map[string]bool
+	// tracked4 and tracked6 say whether a rule needs connection tracking, without which the kernel
+	// passes no packet to chains of type nat.
+	tracked4, tracked6 bool
 }
 
 // nftChain is a chain of the export.
@@ -40,6 +43,7 @@ type nftChain struct {
 	family, table string
 	base          object // nil for one that is only called
 	known         bool   // declared, not only called
+	unsure        string // why it may not be in force, or ""
 }
 
 // parseNFT reads what "nft -j list ruleset" prints.
@@ -49,13 +53,16 @@ func parseNFT(data []byte) (*program, error) {
 		return nil, err
 	}
 	n := &nftables{sets: map[string]object{}, chains: map[string]*nftChain{}, changing: map[string]bool{}, compat: map[string]bool{}}
-	dormant := map[string]bool{}
+	dormant := map[string]string{}
 	for _, o := range list {
 		switch {
 		case is(o, "table"):
 			t := child(o, "table")
-			if slices.ContainsFunc(listOf(t["flags"]), func(f any) bool { return f == "dormant" }) {
-				dormant[text(t["family"])+" "+text(t["name"])] = true
+			for _, f := range listOf(t["flags"]) {
+				// Some versions of nft (1.0.6) print something else for the one flag of a table.
+				if f != "owner" && f != "persist" && dormant[text(t["family"])+" "+text(t["name"])] != "dormant" {
+					dormant[text(t["family"])+" "+text(t["name"])] = setting.OneLine(text(f))
+				}
 			}
 		case is(o, "set"), is(o, "map"):
 			s := child(o, "set")
@@ -66,8 +73,12 @@ func parseNFT(data []byte) (*program, error) {
 		case is(o, "chain"):
 			n.declare(child(o, "chain"), dormant)
 		case is(o, "rule"):
-			for _, e := range listOf(child(o, "rule")["expr"]) {
-				n.noteChanges(child(o, "rule"), e)
+			r := child(o, "rule")
+			for _, e := range listOf(r["expr"]) {
+				n.noteChanges(r, e)
+			}
+			if family := text(r["family"]); tracks(r["expr"]) {
+				n.tracked4, n.tracked6 = n.tracked4 || family != "ip6", n.tracked6 || family != "ip"
 			}
 		}
 	}
@@ -116,10 +127,14 @@ func nftObjects(data []byte) ([]object, error) {
 }
 
 // declare takes a chain down.
-func (n *nftables) declare(c object, dormant map[string]bool) {
+func (n *nftables) declare(c object, dormant map[string]string) {
 	d := n.chain(c)
 	d.known = true
-	if _, isBase := c["hook"]; isBase && !dormant[text(c["family"])+" "+text(c["table"])] {
+	flag := dormant[text(c["family"])+" "+text(c["table"])]
+	if _, isBase := c["hook"]; isBase && flag != "dormant" {
+		if flag != "" {
+			d.unsure = "flag of the table " + setting.OneLine(text(c["family"])+" "+text(c["table"])) + ", which the export names " + flag
+		}
 		d.base = c
 		n.order = append(n.order, d)
 	}
@@ -150,16 +165,47 @@ func (n *nftables) noteChanges(r object, statement any) {
 	}
 }
 
-// program orders the base chains on a packet's way.
+// tracks reports whether something in a rule makes the kernel track connections.
+func tracks(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, tracks)
+	case object:
+		for key, inner := range v {
+			switch key {
+			case "xt":
+				if x, _ := inner.(object); slices.Contains(trackingExtensions, text(x["name"])) {
+					return true
+				}
+			case "ct", "dnat", "redirect", "snat", "masquerade", "ct count", "ct helper", "ct timeout", "ct expectation", "synproxy", "flow":
+				return true
+			}
+			if tracks(inner) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// trackingExtensions are those of iptables that make the kernel track connections.
+var trackingExtensions = []string{"conntrack", "state", "connmark", "connlimit", "connbytes", "connlabel", "helper", "DNAT", "REDIRECT", "SNAT", "MASQUERADE",
+	"NETMAP", "CT", "CONNMARK"}
+
+// program orders the base chains on a packet's way. Of two with the same priority, the kernel
+// passes the one that came later first (nf_hook_entries_grow).
 func (n *nftables) program() *program {
 	p := &program{}
-	for _, c := range n.order {
+	for _, c := range slices.Backward(n.order) {
 		s := stage{
 			priority: integer(c.base["prio"]), only4: c.family == "ip", only6: c.family == "ip6",
 			chain: c.chain, policy: verdictAccept, by: "policy of " + c.name, nat: text(c.base["type"]) == "nat", compat: n.compat[c.family+" "+c.table],
 		}
 		if text(c.base["policy"]) == "drop" {
 			s.policy = verdictDrop
+		}
+		if s.nat {
+			s.among, s.priority = s.priority, natPriority
 		}
 		switch hook := text(c.base["hook"]); {
 		case c.family == "arp" && hook == "input", c.family == "bridge" && (hook == "prerouting" || hook == "input"):
@@ -186,6 +232,18 @@ func (n *nftables) program() *program {
 		default:
 			continue // a packet that comes in does not pass it
 		}
+		if s.nat && !(n.tracked4 || s.only6) || s.nat && !(n.tracked6 || s.only4) {
+			var versions addrSet
+			for i, tracked := range []bool{n.tracked4, n.tracked6} {
+				if !tracked {
+					versions = append(versions, wholes[i])
+				}
+			}
+			s = s.doubtful(match{sources: versions, unmodelled: "base chain " + c.name + ", which is passed only if connections are tracked"})
+		}
+		if c.unsure != "" {
+			s = s.doubtful(match{unmodelled: c.unsure})
+		}
 		p.stages = append(p.stages, s)
 	}
 	orderStages(p.stages)
@@ -200,8 +258,13 @@ type nftRule struct {
 	by            string
 	// matches are the alternatives under which the next statement is reached.
 	matches []match
-	// below is a limit that the next statement is below of, or "".
+	// below is what only the usual first packet fulfils, or "": a limit that it is below of.
 	below string
+	// beyond is what the usual first packet does not fulfil, though the matches say so, or "": a
+	// limit that is used up, a flag or header that its sender need not set.
+	beyond string
+	// early: the chain is one of prerouting, where accepting is not the last word.
+	early bool
 }
 
 // rule compiles a rule into those of the program: one for each alternative of its matches.
@@ -213,6 +276,7 @@ func (n *nftables) rule(r object) {
 		by += fmt.Sprintf(" (%s)", setting.OneLine(comment))
 	}
 	k := &nftRule{nftables: n, family: family, table: table, chain: c.chain, by: setting.OneLine(by), matches: []match{{}}}
+	k.early = c.base != nil && text(c.base["hook"]) == "prerouting"
 	for _, s := range listOf(r["expr"]) {
 		if !k.statement(s) {
 			return
@@ -222,12 +286,20 @@ func (n *nftables) rule(r object) {
 
 // emit adds rules with a verdict for all alternatives.
 func (k *nftRule) emit(v verdict, target *chain, to rewrite) {
-	if k.below != "" && slices.Contains([]verdict{verdictDrop, verdictReject, verdictJump, verdictGoto}, v) {
-		k.doubt(k.below)
+	doubt, never := unusual(v, k.below, k.beyond, k.early)
+	if never {
+		return
+	}
+	beyond := ""
+	if v == verdictJump {
+		beyond, doubt = k.beyond, k.below
+	}
+	if doubt != "" {
+		k.doubt(doubt)
 	}
 	for _, m := range k.matches {
 		if !m.never() {
-			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: v, target: target, to: to, by: k.by})
+			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: v, target: target, to: to, by: k.by, beyond: beyond})
 		}
 	}
 }
@@ -236,7 +308,7 @@ func (k *nftRule) emit(v verdict, target *chain, to rewrite) {
 func (k *nftRule) perhaps(why string) {
 	for _, m := range k.matches {
 		if !m.never() {
-			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: verdictMaybeAny, by: why})
+			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: verdictMaybeAny, to: rewrite{unknown: true}, by: why})
 		}
 	}
 }
@@ -260,14 +332,24 @@ func (k *nftRule) statement(s any) bool {
 	case "drop":
 		k.emit(verdictDrop, nil, rewrite{})
 	case "reject":
+		// What kind of answer it is says which packets can get it, and nft leaves out the match.
+		switch o, _ := body.(object); text(o["type"]) {
+		case "icmp":
+			k.and([]match{{sources: addrSet{wholes[0]}}})
+		case "icmpv6":
+			k.and([]match{{sources: addrSet{wholes[1]}}})
+		case "tcp reset":
+			k.and([]match{{protocols: []Protocol{TCP}}})
+		}
 		k.emit(verdictReject, nil, rewrite{})
 	case "return":
 		k.emit(verdictReturn, nil, rewrite{})
 	case "continue":
+		return true
 	case "jump", "goto":
 		k.call(kind, text(child(o, kind)["target"]))
 	case "vmap":
-		k.verdictMap(body)
+		return k.verdictMap(body)
 	case "redirect", "dnat":
 		k.translate(kind, body)
 	case "notrack":
@@ -278,7 +360,17 @@ func (k *nftRule) statement(s any) bool {
 	case "limit", "quota", "ct count", "meter":
 		return k.limited(kind, body)
 	case "set", "map":
-		// Adding an element always succeeds; a limit beside it is what counts.
+		// Adding an element always succeeds if the packet has what is added; a limit beside it is
+		// what counts.
+		elem := child(o, kind)["elem"]
+		if e := child(object{"": elem}, ""); e["elem"] != nil {
+			elem = child(e, "elem")["val"]
+		}
+		m, known := k.implied(elem, match{})
+		if !known {
+			m.unmodelled = show(elem)
+		}
+		k.and([]match{m})
 		for _, inner := range listOf(child(o, kind)["stmt"]) {
 			if !k.statement(inner) {
 				return false
@@ -286,7 +378,7 @@ func (k *nftRule) statement(s any) bool {
 		}
 		return true
 	case "mangle":
-		if payload := child(child(child(o, kind), "key"), "payload"); payload != nil && slices.Contains([]string{"saddr", "daddr", "sport", "dport"}, text(payload["field"])) {
+		if payload := child(child(child(o, kind), "key"), "payload"); payload != nil && !slices.Contains(harmlessFields, text(payload["field"])) {
 			k.perhaps(show(s))
 			return false
 		}
@@ -299,6 +391,9 @@ func (k *nftRule) statement(s any) bool {
 	}
 	return kind == "match" && len(k.matches) > 0
 }
+
+// harmlessFields are those whose change does not change where a packet gets to.
+var harmlessFields = []string{"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "id", "checksum"}
 
 // and narrows the alternatives.
 func (k *nftRule) and(more []match) {
@@ -330,6 +425,11 @@ func (k *nftRule) call(kind, target string) {
 func (k *nftRule) limited(kind string, body any) bool {
 	o, _ := body.(object)
 	if kind == "meter" {
+		m, known := k.implied(o["key"], match{})
+		if !known {
+			m.unmodelled = show(o["key"])
+		}
+		k.and([]match{m})
 		return k.statement(o["stmt"])
 	}
 	if named, isName := body.(string); isName {
@@ -337,9 +437,10 @@ func (k *nftRule) limited(kind string, body any) bool {
 		return true
 	}
 	if o["inv"] == true {
-		return false // matches above only
+		keep(&k.beyond, kind+" used up")
+	} else {
+		keep(&k.below, kind)
 	}
-	k.below = kind
 	return true
 }
 
@@ -363,25 +464,26 @@ func (k *nftRule) xtables(o object) bool {
 }
 
 // verdictMap compiles a vmap statement: its elements exclude each other, so that they can stand
-// one after the other.
-func (k *nftRule) verdictMap(body any) {
+// one after the other. Those that continue go on to the next statement of the same rule.
+func (k *nftRule) verdictMap(body any) bool {
 	o, _ := body.(object)
 	elements, ok := k.elements(o["data"])
 	if !ok {
 		k.perhaps(show(object{"vmap": body}))
-		return
+		return true
 	}
-	before := k.matches
+	before, below, beyond := k.matches, k.below, k.beyond
+	var on []match
 	for _, e := range elements {
 		pair, _ := e.([]any)
 		if len(pair) != 2 {
 			continue
 		}
-		k.matches = before
-		if pair[0] == "*" { // everything that no other element holds
+		k.matches, k.below, k.beyond = before, below, beyond
+		if bare(pair[0]) == "*" { // everything that no other element holds
 			var keys []any
 			for _, other := range elements {
-				if p, _ := other.([]any); len(p) == 2 && p[0] != "*" {
+				if p, _ := other.([]any); len(p) == 2 && bare(p[0]) != "*" {
 					keys = append(keys, p[0])
 				}
 			}
@@ -389,9 +491,19 @@ func (k *nftRule) verdictMap(body any) {
 		} else {
 			k.and(k.compare(o["key"], "==", object{"set": []any{pair[0]}}))
 		}
+		if verdict, _ := pair[1].(object); len(verdict) == 1 {
+			if _, goesOn := verdict["continue"]; goesOn {
+				if doubt := together(k.below, k.beyond); doubt != together(below, beyond) {
+					k.doubt(doubt)
+				}
+				on = append(on, k.matches...)
+				continue
+			}
+		}
 		k.statement(pair[1])
 	}
-	k.matches = nil
+	k.matches, k.below, k.beyond = on, below, beyond
+	return len(on) > 0
 }
 
 // elements are those of a set or map: a literal, or a named one.
@@ -451,6 +563,9 @@ func (k *nftRule) compare(left any, op string, right any) []match {
 		return []match{m}
 	}
 	var values []any
+	if list, isList := right.([]any); isList && flagsOf(left) && (op == "==" || op == "!=") {
+		right = object{"|": list} // bits of one value
+	}
 	switch r := right.(type) {
 	case string:
 		values = []any{r}
@@ -505,6 +620,7 @@ func bare(v any) any {
 // concatenated compares several fields at once.
 func (k *nftRule) concatenated(parts []any, op string, values []any) ([]match, bool) {
 	var in []match
+	below, beyond := k.below, k.beyond
 	for _, v := range values {
 		list, ok := array(v, "concat")
 		if !ok || len(list) != len(parts) {
@@ -513,7 +629,8 @@ func (k *nftRule) concatenated(parts []any, op string, values []any) ([]match, b
 		m := match{}
 		for i, part := range parts {
 			one, ok := k.field(part, "==", []any{list[i]})
-			if !ok {
+			if !ok || k.below != below || k.beyond != beyond {
+				k.below, k.beyond = below, beyond
 				return nil, false
 			}
 			m = m.and(one)
@@ -541,6 +658,16 @@ func (k *nftRule) concatenated(parts []any, op string, values []any) ([]match, b
 		}
 	}
 	return left, true
+}
+
+// flagsOf reports whether the flags of TCP are compared, or some of them.
+func flagsOf(left any) bool {
+	o, _ := left.(object)
+	if ends, ok := o["&"].([]any); ok && len(ends) == 2 {
+		return flagsOf(ends[0])
+	}
+	p := child(o, "payload")
+	return text(p["protocol"]) == "tcp" && text(p["field"]) == "flags"
 }
 
 // portOf reads a port.

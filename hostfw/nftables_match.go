@@ -22,22 +22,36 @@ func (k *nftRule) field(left any, op string, values []any) (match, bool) {
 	inner, _ := body.(object)
 	switch kind {
 	case "payload":
-		return payloadField(m, text(inner["protocol"]), text(inner["field"]), op, values)
+		return k.payloadField(m, text(inner["protocol"]), text(inner["field"]), op, values)
 	case "&":
-		return masked(m, body, op, values)
+		return k.masked(m, body, op, values)
 	case "meta":
 		return metaField(m, text(inner["key"]), op, values)
 	case "ct":
 		return ctField(m, text(inner["key"]), op, values)
 	case "fib":
-		return fibField(m, text(inner["result"]), op, values)
+		return k.fibField(m, inner, op, values)
 	case "exthdr":
-		// A first packet is no fragment and carries no header that is looked for.
-		if len(values) == 1 && values[0] == true && inner["field"] == nil && (op == "==" || op == "!=") {
-			return truth(m, false, op), true
+		// A first packet need not carry a header that is looked for, but may.
+		if len(values) == 1 && inner["field"] == nil && (values[0] == true || values[0] == false) && (op == "==" || op == "!=") {
+			return k.usually(m, (values[0] == false) == (op == "=="), false, show(left)), true
 		}
 	}
 	return m, false
+}
+
+// usually is a comparison that holds for the usual first packet or not, and for others the same
+// way only if always is set.
+func (k *nftRule) usually(m match, holds, always bool, what string) match {
+	switch {
+	case always:
+		return truth(m, holds, "==")
+	case holds:
+		keep(&k.below, what)
+	default:
+		keep(&k.beyond, what)
+	}
+	return m
 }
 
 // implied is what has to hold for a packet to have a field at all.
@@ -55,6 +69,9 @@ func (k *nftRule) implied(left any, m match) (match, bool) {
 		}
 	case "payload":
 		inner, _ := body.(object)
+		if inner["tunnel"] != nil {
+			return m, false // a packet inside of one
+		}
 		switch protocol := text(inner["protocol"]); protocol {
 		case "tcp":
 			return m.and(match{protocols: []Protocol{TCP}}), true
@@ -84,7 +101,7 @@ func truth(m match, holds bool, op string) match {
 	return m
 }
 
-func payloadField(m match, protocol, field, op string, values []any) (match, bool) {
+func (k *nftRule) payloadField(m match, protocol, field, op string, values []any) (match, bool) {
 	if m.nothing {
 		return m, true
 	}
@@ -106,9 +123,24 @@ func payloadField(m match, protocol, field, op string, values []any) (match, boo
 		return m, ok
 	case "flags":
 		if protocol == "tcp" {
-			return tcpFlags(m, allFlags, op, values)
+			return k.tcpFlags(m, allFlags, op, values)
 		}
-	case "protocol", "nexthdr":
+	case "nexthdr":
+		// Another header may stand between this one and that of TCP or UDP.
+		for _, v := range values {
+			if _, _, isRange := rangeValue(v); isRange || slices.Contains(nextHeaders, strings.ToLower(text(v))) {
+				return m, false
+			}
+		}
+		narrowed, ok := protocolValues(m, op, values)
+		if op != "!=" && !narrowed.never() {
+			keep(&k.below, "ip6 nexthdr")
+		}
+		if op == "!=" && len(narrowed.protocols) < 2 {
+			return m, false
+		}
+		return narrowed, ok
+	case "protocol":
 		return protocolValues(m, op, values)
 	case "version":
 		if n := map[string]string{"ip": "4", "ip6": "6"}[protocol]; n != "" && len(values) == 1 && (op == "==" || op == "!=") {
@@ -188,11 +220,11 @@ func ctField(m match, key, op string, values []any) (match, bool) {
 			return m, false
 		}
 		switch op {
-		case "==", "in":
+		case "in":
 			m.translated = must
-		case "!=", "!":
+		case "!":
 			m.translated = mustNot
-		default:
+		default: // all of the status, in which other bits are set as well
 			return m, false
 		}
 		return m, true
@@ -201,27 +233,43 @@ func ctField(m match, key, op string, values []any) (match, bool) {
 }
 
 // fibField compares with what the routing table says. The destination of a packet that is judged
-// is an address of this host, and its answer goes out where it came in.
-func fibField(m match, result, op string, values []any) (match, bool) {
+// is an address of this host, most often of the interface where it came in, and its answer goes out
+// there.
+func (k *nftRule) fibField(m match, fib object, op string, values []any) (match, bool) {
 	if op != "==" && op != "!=" && op != "in" {
 		return m, false
 	}
-	switch result {
-	case "type":
-		return truth(m, slices.ContainsFunc(values, func(v any) bool { return text(v) == "local" }), op), true
-	case "oif", "oifname":
-		if len(values) == 1 && values[0] == false {
-			return truth(m, false, op), true
+	var source, anywhere bool
+	anywhere = true
+	for _, f := range listOf(fib["flags"]) {
+		switch text(f) {
+		case "saddr":
+			source = true
+		case "iif", "oif":
+			anywhere = false
 		}
-		if len(values) == 1 && values[0] == true {
-			return truth(m, true, op), true
+	}
+	switch text(fib["result"]) {
+	case "type":
+		what := "local"
+		if source {
+			what = "unicast"
+		}
+		holds := slices.ContainsFunc(values, func(v any) bool { return text(v) == what })
+		// With an interface, addresses of others are unicast.
+		always := source || anywhere || slices.ContainsFunc(values, func(v any) bool { return text(v) == "unicast" }) == holds
+		return k.usually(m, holds != (op == "!="), always, "fib type at another interface"), true
+	case "oif", "oifname":
+		// There is no way out to an address of the host itself.
+		if len(values) == 1 && (values[0] == false || values[0] == true) {
+			return truth(m, values[0] == source, op), true
 		}
 	}
 	return m, false
 }
 
 // masked compares some bits of a field.
-func masked(m match, body any, op string, values []any) (match, bool) {
+func (k *nftRule) masked(m match, body any, op string, values []any) (match, bool) {
 	ends, _ := body.([]any)
 	if len(ends) != 2 || m.nothing {
 		return m, m.nothing
@@ -235,7 +283,7 @@ func masked(m match, body any, op string, values []any) (match, bool) {
 		if !ok {
 			return m, false
 		}
-		return tcpFlags(m, mask, op, values)
+		return k.tcpFlags(m, mask, op, values)
 	case (field == "saddr" || field == "daddr") && len(values) == 1:
 		address, err := netip.ParseAddr(text(values[0]))
 		mask, maskErr := netip.ParseAddr(text(ends[1]))
@@ -243,13 +291,17 @@ func masked(m match, body any, op string, values []any) (match, bool) {
 			return m, false
 		}
 		bits, ok := maskLength(mask)
-		if !ok {
+		if !ok || netip.PrefixFrom(address, bits).Masked().Addr() != address {
 			return m, false
 		}
 		prefix := object{"prefix": object{"addr": address.String(), "len": json.Number(strconv.Itoa(bits))}}
-		return payloadField(m, text(payload["protocol"]), field, op, []any{prefix})
-	case field == "frag-off" && len(values) == 1 && text(values[0]) == "0":
-		return truth(m, true, op), op == "==" || op == "!=" // a first packet is no fragment
+		return k.payloadField(m, text(payload["protocol"]), field, op, []any{prefix})
+	case field == "frag-off" && len(values) == 1 && text(values[0]) == "0" && (op == "==" || op == "!="):
+		// A first packet need not be a fragment, but may. What is left of the field is a flag that
+		// its sender chooses.
+		if mask, ok := portOf(ends[1]); ok && mask&^fragmentBits == 0 {
+			return k.usually(m, op == "==", false, "fragments"), true
+		}
 	}
 	return m, false
 }
@@ -272,9 +324,19 @@ func maskLength(mask netip.Addr) (int, bool) {
 var flagNames = map[string]uint8{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
 
 const (
-	allFlags  = 0xff
-	firstFlag = 2 // the first packet of a connection has SYN and nothing else
+	allFlags = 0xff
+	// firstFlag: the first packet of a connection has SYN, and no FIN, RST or ACK.
+	firstFlag = 2
+	// freeFlags are those that it may have: ECN asks for two of them (RFC 3168 §6.1.1), and Linux
+	// looks at none.
+	freeFlags = 8 | 32 | 64 | 128
+	// fragmentBits are those of IPv4's fragment offset and "more fragments" (RFC 791 §3.1).
+	fragmentBits = 0x3fff
 )
+
+// nextHeaders are what may stand behind the header of IPv6, in front of TCP or UDP, as nft writes
+// their numbers.
+var nextHeaders = []string{"0", "ip", "hopopt", "43", "ipv6-route", "44", "ipv6-frag", "51", "ah", "60", "ipv6-opts", "135", "mobility-header", "139", "hip", "140", "shim6"}
 
 // flagBits reads one flag, several, or a number.
 func flagBits(v any) (uint8, bool) {
@@ -304,7 +366,7 @@ func flagBits(v any) (uint8, bool) {
 
 // tcpFlags compares flags with those of the first packet of a connection. A list without a mask
 // asks whether one of its flags is set.
-func tcpFlags(m match, mask uint8, op string, values []any) (match, bool) {
+func (k *nftRule) tcpFlags(m match, mask uint8, op string, values []any) (match, bool) {
 	m = m.and(match{protocols: []Protocol{TCP}})
 	var sets []uint8
 	for _, v := range values {
@@ -318,15 +380,31 @@ func tcpFlags(m match, mask uint8, op string, values []any) (match, bool) {
 	for _, s := range sets {
 		any |= s
 	}
-	switch op {
-	case "in":
-		return truth(m, firstFlag&any != 0, "=="), true
-	case "!":
-		return truth(m, firstFlag&any == 0, "=="), true
-	case "==", "!=":
-		return truth(m, slices.Contains(sets, firstFlag&mask), op), true
+	if !slices.Contains([]string{"in", "!", "==", "!="}, op) {
+		return m, false
 	}
-	return m, false
+	holds, always := firstFlags(func(flags uint8) bool {
+		switch op {
+		case "in":
+			return flags&any != 0
+		case "!":
+			return flags&any == 0
+		}
+		return slices.Contains(sets, flags&mask) == (op == "==")
+	})
+	return k.usually(m, holds, always, "tcp flags"), true
+}
+
+// firstFlags asks about the flags of a first packet: whether it holds for SYN alone, and whether
+// others that a sender may add change nothing about that.
+func firstFlags(ask func(flags uint8) bool) (holds, always bool) {
+	holds, always = ask(firstFlag), true
+	for free := range uint8(freeFlags) {
+		if free&^freeFlags == 0 {
+			always = always && ask(firstFlag|free) == holds
+		}
+	}
+	return holds, always && ask(firstFlag|freeFlags) == holds
 }
 
 // protocolValues compares the protocol above IP.
@@ -438,8 +516,8 @@ func addressValue(v any) ([]addrRange, bool) {
 			return nil, false
 		}
 		prefix := netip.PrefixFrom(a, integer(p["len"]))
-		if !prefix.IsValid() || text(p["len"]) == "" {
-			return nil, false
+		if !prefix.IsValid() || text(p["len"]) == "" || prefix.Masked() != prefix {
+			return nil, false // bits behind the prefix are a comparison that never holds
 		}
 		return []addrRange{rangeOf(prefix)}, true
 	}

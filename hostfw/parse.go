@@ -41,6 +41,7 @@ func Parse(name string, data []byte) (Ruleset, error) {
 	if chain, is := program.circle(); is {
 		return Ruleset{}, fmt.Errorf("hostfw: %s: the chain %q calls itself, which no kernel allows; is the export complete?", setting.OneLine(name), chain)
 	}
+	program.settle()
 	return Ruleset{Target: name, Kind: kind, program: program}, nil
 }
 

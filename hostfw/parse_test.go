@@ -116,6 +116,16 @@ func TestNFTablesOther(t *testing.T) {
 	assert.Equal(t, "destination NAT to 172.17.0.2, which may be this host or another", decide(parse(t, "host", nat), "192.0.2.1", 8081).Unmodelled)
 }
 
+// TestNFTTunnel reads what later versions of nft print for a packet inside of another, which is not
+// the one that is judged.
+func TestNFTTunnel(t *testing.T) {
+	r := parse(t, "host", `{"nftables": [{"table": {"family": "inet", "name": "f", "handle": 1}},
+{"chain": {"family": "inet", "table": "f", "name": "i", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+{"rule": {"family": "inet", "table": "f", "chain": "i", "handle": 2, "expr": [
+	{"match": {"op": "==", "left": {"payload": {"tunnel": "vxlan", "protocol": "tcp", "field": "dport"}}, "right": 22}}, {"drop": null}]}}]}`)
+	assert.Equal(t, hostfw.Unknown, decide(r, "192.0.2.1", 22).Action)
+}
+
 func TestIPTablesUnmodelled(t *testing.T) {
 	for options, expression := range map[string]string{
 		"-m mark --mark 0x1 -j ACCEPT":                                 "-m mark --mark 0x1",

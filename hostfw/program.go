@@ -44,9 +44,15 @@ type stage struct {
 	by string
 	// compat marks a base chain that iptables-nft made and nft cannot show in full.
 	compat bool
-	// nat chains are passed until one of them has rewritten the destination.
-	nat bool
+	// nat chains are passed until one of them has rewritten the destination. All of them stand at
+	// natPriority, whatever theirs is, which orders them among each other.
+	nat   bool
+	among int
 }
+
+// natPriority is where the kernel passes all chains that may rewrite destinations
+// (NF_IP_PRI_NAT_DST, nf_nat_register_fn).
+const natPriority = -100
 
 // chain is a list of rules; the first whose verdict ends the chain decides.
 type chain struct {
@@ -77,6 +83,9 @@ type rule struct {
 	target  *chain  // of jump and goto
 	to      rewrite // of rewrite
 	by      string  // names the rule in decisions: "inet filter input rule 7 (handle 12)"
+	// beyond is what the usual first packet does not fulfil, though the match says so. Such a jump
+	// waits for its chain to be complete (program.settle).
+	beyond string
 }
 
 // match is what a rule asks of a packet: all of it together. A nil set asks nothing, and an empty
@@ -130,6 +139,8 @@ type rewrite struct {
 	// address may be this host's or another's; nobody can tell from an export.
 	address netip.Addr
 	port    uint16
+	// unknown: nobody can tell what is rewritten, so that all later rules may match or not.
+	unknown bool
 }
 
 // fits reports whether a rule can do what it does to a packet of a version: a destination NAT
@@ -257,12 +268,12 @@ func minus(from []match, m match) []match {
 	return out
 }
 
-// orderStages puts base chains in the order that a packet passes them. Chains of one priority
-// stay in that of the export.
+// orderStages puts base chains in the order that a packet passes them. Those that this does not
+// tell apart stay as they are.
 func orderStages(stages []stage) {
 	place := [...]int{hookPrerouting: 0, hookInput: 1, hookForward: 2}
 	slices.SortStableFunc(stages, func(a, b stage) int {
-		return cmp.Or(cmp.Compare(place[a.hook], place[b.hook]), cmp.Compare(a.priority, b.priority))
+		return cmp.Or(cmp.Compare(place[a.hook], place[b.hook]), cmp.Compare(a.priority, b.priority), cmp.Compare(a.among, b.among))
 	})
 }
 
@@ -275,6 +286,63 @@ func (s stage) guarded(m match) stage {
 		s.policy = verdictAccept
 	}
 	return s
+}
+
+// doubtful is a base chain of which nobody can tell whether the packets of a match pass it. All
+// others do.
+func (s stage) doubtful(m match) stage {
+	out := s.guarded(m)
+	if m.sources != nil {
+		others := s.guarded(match{sources: m.sources.complement()})
+		out.chain.rules = append(out.chain.rules, others.chain.rules...)
+	}
+	return out
+}
+
+// unusual says how a verdict stands that not every first packet gets. Who wants in sends whichever
+// packet gets in: that the usual one is accepted is enough, and that another is kept out does not
+// matter. All else is in doubt. Early says that it stands in prerouting, where accepting is not the
+// last word.
+func unusual(v verdict, below, beyond string, early bool) (doubt string, never bool) {
+	switch {
+	case beyond != "":
+		return beyond, v == verdictDrop || v == verdictReject
+	case v == verdictAccept && !early:
+		return "", false
+	}
+	return below, false
+}
+
+// settle decides jumps that the usual first packet does not make: nothing is lost without one to
+// a chain that lets nothing in. A program must have no circle.
+func (p *program) settle() {
+	seen, keeps := map[*chain]bool{}, map[*chain]bool{}
+	var visit func(*chain) bool
+	visit = func(c *chain) bool {
+		if seen[c] {
+			return keeps[c]
+		}
+		seen[c] = true
+		all := true
+		for i := range c.rules {
+			r := &c.rules[i]
+			ok := slices.Contains([]verdict{verdictContinue, verdictDrop, verdictReject, verdictReturn}, r.verdict)
+			if r.target != nil {
+				ok = visit(r.target) && r.verdict == verdictJump
+			}
+			if r.beyond != "" {
+				r.match.nothing = r.match.nothing || ok
+				r.match.unmodelled = also(r.match.unmodelled, r.beyond)
+				r.beyond = ""
+			}
+			all = all && (ok || r.match.nothing)
+		}
+		keeps[c] = all
+		return all
+	}
+	for _, s := range p.stages {
+		visit(s.chain)
+	}
 }
 
 // circle names a chain that calls itself, perhaps by way of others. No kernel takes such rules.

@@ -182,6 +182,39 @@ var realRules = map[string]string{
 		table inet filter {
 			chain input { type filter hook input priority 0; policy drop; meta l4proto { icmp, ipv6-icmp } accept; ct state established accept; tcp dport { 443 } accept; }
 		}`,
+	"statements that go on, and rejections of one version": `
+		table inet filter {
+			map later { type inet_service : verdict; elements = { 80 : continue, 443 : accept, 993 : drop, * comment "all others" : goto last } }
+			set seen { type ipv4_addr; flags dynamic, timeout; timeout 1m; }
+			chain last { tcp dport 9000-9443 drop; fib saddr type local drop; fib saddr type != unicast drop; fib daddr oif exists drop; }
+			chain input {
+				type filter hook input priority 0; policy accept;
+				ct state established accept
+				meta l4proto { icmp, ipv6-icmp } accept
+				tcp dport vmap { 21 : continue, 22 : accept } drop
+				tcp dport 23 continue drop
+				tcp dport 24 reject with icmp port-unreachable
+				tcp dport 25 reject with icmpv6 port-unreachable
+				tcp dport 81 add @seen { ip saddr } drop
+				tcp dport 82 tcp flags & (syn | ack) == (syn | ack) drop
+				tcp dport 83 tcp flags & (fin | syn | rst | ack) == syn drop
+				tcp dport 84 ct state vmap { new | untracked : drop, invalid : drop }
+				tcp dport vmap @later
+			}
+		}`,
+	// The kernel passes nat chains at one place, and of two chains with one priority the later
+	// first.
+	"order of base chains": `
+		table inet first {
+			chain nat { type nat hook prerouting priority -50; tcp dport 444 redirect to :443; tcp dport 445 redirect to :22; }
+			chain same { type nat hook prerouting priority -40; tcp dport 80 redirect to :443; tcp dport 81 redirect to :22; }
+			chain raw { type filter hook prerouting priority -300; tcp dport { 8080, 8081 } notrack; ct state untracked tcp dport 8443 drop; }
+		}
+		table inet second {
+			chain between { type filter hook prerouting priority -75; policy accept; tcp dport 444 drop; tcp dport 22 drop; }
+			chain same { type nat hook prerouting priority -40; tcp dport 80 redirect to :22; tcp dport 81 redirect to :443; }
+			chain raw { type filter hook prerouting priority -300; ct state untracked tcp dport 8080 drop; tcp dport 8443 notrack; }
+		}`,
 	"iptables": `
 		iptables -P INPUT DROP
 		iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment "answers -j DROP" -j ACCEPT
