@@ -29,8 +29,8 @@ func ExamplePolicy_Check() {
 		fmt.Println(f.Rule.ID, "–", f.Detail)
 	}
 	// Output:
-	// fw-http-open – Open: tcp 8080 from everyone (IPv4), by ip filter INPUT rule 3.
-	// fw-any-source-management – Open: tcp 22 from 0.0.0.0/0 except 203.0.113.0/24, by ip filter INPUT rule 4 (SSH).
+	// fw-http-open – open: tcp 8080 from everyone (IPv4), by ip filter INPUT rule 3
+	// fw-any-source-management – open: tcp 22 from 0.0.0.0/0 except 203.0.113.0/24, by ip filter INPUT rule 4 (SSH)
 }
 
 func ExampleRuleset_Decide() {

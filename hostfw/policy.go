@@ -88,11 +88,11 @@ func (p Policy) Validate() connsec.Report {
 		set := addressesOf(slices.DeleteFunc(slices.Clone(s.Sources), func(p netip.Prefix) bool { return !p.IsValid() })...)
 		if isManagement && s.Protocol == TCP && (wide(addrSpans(set, true), true) || wide(addrSpans(set, false), false)) {
 			clear = false
-			add(RuleManagementOpen, connsec.Failed("The service %q means port %d (%s) to be open to everyone.", setting.OneLine(s.Name), s.Port, what))
+			add(RuleManagementOpen, connsec.Failed("the service %q means port %d (%s) to be open to everyone", setting.OneLine(s.Name), s.Port, what))
 		}
 	}
 	if clear {
-		add(RuleManagementOpen, connsec.Passed("No service for administration is meant for everyone."))
+		add(RuleManagementOpen, connsec.Passed("no service for administration is meant for everyone"))
 	}
 	clear = true
 	for _, port := range p.http() {
@@ -102,11 +102,11 @@ func (p Policy) Validate() connsec.Report {
 		}
 		if meant {
 			clear = false
-			add(RuleHTTPOpen, connsec.Failed("Port %d, which serves pages without TLS, is meant to be open.", port))
+			add(RuleHTTPOpen, connsec.Failed("port %d, which serves pages without TLS, is meant to be open", port))
 		}
 	}
 	if clear {
-		add(RuleHTTPOpen, connsec.Passed("No port that serves pages without TLS is meant to be open."))
+		add(RuleHTTPOpen, connsec.Passed("no port that serves pages without TLS is meant to be open"))
 	}
 	return out
 }

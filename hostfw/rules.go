@@ -142,7 +142,7 @@ func (p Policy) Judge(e Evaluation) connsec.Report {
 		if a := j.findings[rule]; a != nil {
 			j.report.Findings = append(j.report.Findings, a.list...)
 			if a.left > 0 {
-				j.report.Findings = append(j.report.Findings, finding(rule, e.Target, connsec.Failed("%d more of the same kind are not listed.", a.left)))
+				j.report.Findings = append(j.report.Findings, finding(rule, e.Target, connsec.Failed("%d more of the same kind are not listed", a.left)))
 			}
 		}
 	}
@@ -274,21 +274,21 @@ func (j *judge) disabled() {
 	off, allowing, unsure := both(open), both(allows), both(untold)
 	switch named := profileList(off); {
 	case len(off) > 0:
-		j.add(RuleDisabled, "", connsec.Failed("Every packet gets in%s: no rule and no policy keeps any out.", named))
+		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out", named))
 	case len(unsure) == len(j.e.profiles):
-		j.add(RuleDisabled, "", connsec.Unknown("Whether anything is kept out depends on %q.", j.unmodelled()))
+		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out depends on %q", j.unmodelled()))
 	default:
-		j.add(RuleDisabled, "", connsec.Passed("Something is kept out."))
+		j.add(RuleDisabled, "", connsec.Passed("something is kept out"))
 	}
 	switch {
 	case len(allowing) > 0:
-		j.add(RuleDefaultAllow, "", connsec.Failed("Ports that no rule names are open%s, by %s.", profileList(allowing), j.defaultRule(allowing[0])))
+		j.add(RuleDefaultAllow, "", connsec.Failed("ports that no rule names are open%s, by %s", profileList(allowing), j.defaultRule(allowing[0])))
 	case len(off) == len(j.e.profiles):
-		j.add(RuleDefaultAllow, "", connsec.Skipped("Nothing is filtered."))
+		j.add(RuleDefaultAllow, "", connsec.Skipped("nothing is filtered"))
 	case len(unsure) > 0:
-		j.add(RuleDefaultAllow, "", connsec.Unknown("Whether ports that no rule names are open depends on %q.", j.unmodelled()))
+		j.add(RuleDefaultAllow, "", connsec.Unknown("whether ports that no rule names are open depends on %q", j.unmodelled()))
 	default:
-		j.add(RuleDefaultAllow, "", connsec.Passed("Ports that no rule names are closed."))
+		j.add(RuleDefaultAllow, "", connsec.Passed("ports that no rule names are closed"))
 	}
 }
 
@@ -327,11 +327,11 @@ func profileList(profiles []string) string {
 // versions judges IPv6 beside IPv4.
 func (j *judge) versions() {
 	if !j.e.covered[false] {
-		j.add(RuleIPv6Gap, "", connsec.Unknown("Nothing is known about IPv6: %s.", j.reason(false)))
+		j.add(RuleIPv6Gap, "", connsec.Unknown("nothing is known about IPv6: %s", j.reason(false)))
 		return
 	}
 	if !j.e.covered[true] {
-		j.add(RuleIPv6Gap, "", connsec.Unknown("Nothing is known about IPv4: %s.", j.reason(true)))
+		j.add(RuleIPv6Gap, "", connsec.Unknown("nothing is known about IPv4: %s", j.reason(true)))
 		return
 	}
 	judged, wider := false, false
@@ -341,23 +341,23 @@ func (j *judge) versions() {
 		case a == open || a == untold:
 		case b == untold:
 			judged, wider = true, true
-			j.add(RuleIPv6Gap, "", connsec.Unknown("What gets in over IPv6 depends on %q.", j.unmodelled()))
+			j.add(RuleIPv6Gap, "", connsec.Unknown("what gets in over IPv6 depends on %q", j.unmodelled()))
 		case j.isLoose(six, TCP) && !j.isLoose(four, TCP), j.isLoose(six, UDP) && !j.isLoose(four, UDP):
 			judged, wider = true, true
-			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open.", profileList([]string{profile})))
+			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open", profileList([]string{profile})))
 		default:
 			judged = true
 			for _, gap := range j.gaps(six, four, true) {
 				wider = true
-				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("Open over IPv6 and not over IPv4: %s.", gap))
+				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("open over IPv6 and not over IPv4: %s", gap))
 			}
 		}
 	}
 	switch {
 	case !judged:
-		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to be filtered."))
+		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to be filtered"))
 	case !wider:
-		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out."))
+		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out"))
 	}
 }
 
@@ -401,7 +401,7 @@ func (x Exposure) subject() string { return fmt.Sprintf("%s/%s", x.Ports, x.Prot
 // profiles judges the profiles beside each other.
 func (j *judge) profiles() {
 	if len(j.e.profiles) < 2 {
-		j.add(RuleProfileGap, "", connsec.Skipped("This firewall has no profiles."))
+		j.add(RuleProfileGap, "", connsec.Skipped("this firewall has no profiles"))
 		return
 	}
 	seen := map[string]bool{}
@@ -411,7 +411,7 @@ func (j *judge) profiles() {
 				continue
 			}
 			for _, gap := range j.gaps(a, b, false) {
-				text := fmt.Sprintf("Open in profile %s and not in %s: %s %s, by %s.", a.profile, b.profile, gap.Protocol, gap.Ports, gap.By)
+				text := fmt.Sprintf("open in profile %s and not in %s: %s %s, by %s", a.profile, b.profile, gap.Protocol, gap.Ports, gap.By)
 				if !seen[text] {
 					seen[text] = true
 					j.add(RuleProfileGap, gap.subject(), connsec.Failed("%s", text))
@@ -426,16 +426,16 @@ func (j *judge) profiles() {
 	switch {
 	case len(seen) > 0:
 	case postures[untold]:
-		j.add(RuleProfileGap, "", connsec.Unknown("What gets in depends on %q.", j.unmodelled()))
+		j.add(RuleProfileGap, "", connsec.Unknown("what gets in depends on %q", j.unmodelled()))
 	case postures[open] && (postures[blocks] || postures[allows]), postures[allows] && postures[blocks]:
-		j.add(RuleProfileGap, "", connsec.Failed("Some profiles block what no rule names, and others let it in."))
+		j.add(RuleProfileGap, "", connsec.Failed("some profiles block what no rule names, and others let it in"))
 	case j.doubtfulGap() != nil:
 		x := j.doubtfulGap()
-		j.add(RuleProfileGap, x.subject(), connsec.Unknown("Whether %s %s is open in the profile %s alone depends on %q.", x.Protocol, x.Ports, strings.Join(x.Profiles, ", "), x.Unmodelled))
+		j.add(RuleProfileGap, x.subject(), connsec.Unknown("whether %s %s is open in the profile %s alone depends on %q", x.Protocol, x.Ports, strings.Join(x.Profiles, ", "), x.Unmodelled))
 	case len(j.filtered) == 0:
-		j.add(RuleProfileGap, "", connsec.Skipped("No profile filters."))
+		j.add(RuleProfileGap, "", connsec.Skipped("no profile filters"))
 	default:
-		j.add(RuleProfileGap, "", connsec.Passed("All profiles let in the same ports."))
+		j.add(RuleProfileGap, "", connsec.Passed("all profiles let in the same ports"))
 	}
 }
 
@@ -483,11 +483,11 @@ func (j *judge) exposures() {
 			}
 			switch {
 			case x.Action == Unknown:
-				report(rule, x, connsec.Unknown("Whether %s %s is open depends on %q.", x.Protocol, x.Ports, x.Unmodelled))
+				report(rule, x, connsec.Unknown("whether %s %s is open depends on %q", x.Protocol, x.Ports, x.Unmodelled))
 			case rule == RuleSourcePort:
-				report(rule, x, connsec.Failed("Open to whoever sends from the port %s: %s.", fmtList(x.SourcePorts), x))
+				report(rule, x, connsec.Failed("open to whoever sends from the port %s: %s", fmtList(x.SourcePorts), x))
 			default:
-				report(rule, x, connsec.Failed("Open: %s%s.", x, what))
+				report(rule, x, connsec.Failed("open: %s%s", x, what))
 			}
 		}
 	}
@@ -495,19 +495,19 @@ func (j *judge) exposures() {
 		rule *connsec.Rule
 		good string
 	}{
-		{RuleHTTPOpen, "No port for pages without TLS is open."}, {RuleManagementOpen, "No port for administration is open to everyone."},
-		{RuleSourcePort, "No packet gets in for the port that it comes from."}, {RuleExtraPort, "No port is open that the policy does not name."},
+		{RuleHTTPOpen, "no port for pages without TLS is open"}, {RuleManagementOpen, "no port for administration is open to everyone"},
+		{RuleSourcePort, "no packet gets in for the port that it comes from"}, {RuleExtraPort, "no port is open that the policy does not name"},
 	} {
 		unsure := j.of(untold)
 		unknown := j.of(notCovered)
 		switch {
 		case reported[r.rule]:
 		case len(unsure) > 0:
-			j.add(r.rule, "", connsec.Unknown("What gets in over %s depends on %q.", unsure[0], j.unmodelled()))
+			j.add(r.rule, "", connsec.Unknown("what gets in over %s depends on %q", unsure[0], j.unmodelled()))
 		case len(j.filtered) == 0:
-			j.add(r.rule, "", connsec.Skipped("Everything is open by default."))
+			j.add(r.rule, "", connsec.Skipped("everything is open by default"))
 		case len(unknown) > 0 && unknown[0].v4:
-			j.add(r.rule, "", connsec.Unknown("Nothing is known about IPv4: %s.", j.reason(true)))
+			j.add(r.rule, "", connsec.Unknown("nothing is known about IPv4: %s", j.reason(true)))
 		default:
 			j.add(r.rule, "", connsec.Passed("%s", r.good))
 		}
@@ -606,13 +606,13 @@ func (j *judge) https() {
 			}
 			switch {
 			case accepted[0] || accepted[1]:
-				j.add(RuleHTTPSBlocked, subject, connsec.Passed("Port %d is open to everyone%s.", port, where))
+				j.add(RuleHTTPSBlocked, subject, connsec.Passed("port %d is open to everyone%s", port, where))
 			case unknown[0] || unknown[1]:
-				j.add(RuleHTTPSBlocked, subject, connsec.Unknown("Whether port %d is open%s depends on %q.", port, where, unmodelled))
+				j.add(RuleHTTPSBlocked, subject, connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled))
 			case partial != "":
-				j.add(RuleHTTPSBlocked, subject, connsec.Failed("Port %d is not open to everyone%s, only: %s.", port, where, partial))
+				j.add(RuleHTTPSBlocked, subject, connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial))
 			case covered:
-				j.add(RuleHTTPSBlocked, subject, connsec.Failed("Port %d is closed%s.", port, where))
+				j.add(RuleHTTPSBlocked, subject, connsec.Failed("port %d is closed%s", port, where))
 			}
 		}
 	}
@@ -649,25 +649,25 @@ func (p Policy) judgeOutside(o Observation, from netip.Addr) []connsec.Finding {
 		}
 		switch {
 		case s.State == Untold:
-			add(rule, s.Port, connsec.Unknown("Port %d could not be asked: %s.", s.Port, s.Reason))
+			add(rule, s.Port, connsec.Unknown("port %d could not be asked: %s", s.Port, s.Reason))
 		case isHTTPS && s.State == Open:
-			add(rule, s.Port, connsec.Passed("Port %d is open.", s.Port))
+			add(rule, s.Port, connsec.Passed("port %d is open", s.Port))
 		case isHTTPS && s.State == Refused:
-			add(rule, s.Port, connsec.Unknown("Port %d refuses connections: nothing listens, or a filter rejects.", s.Port))
+			add(rule, s.Port, connsec.Unknown("port %d refuses connections: nothing listens, or a filter rejects", s.Port))
 		case isHTTPS:
-			add(rule, s.Port, connsec.Failed("Port %d is filtered on the way from here: %s.", s.Port, s.State))
+			add(rule, s.Port, connsec.Failed("port %d is filtered on the way from here: %s", s.Port, s.State))
 		case s.State != Open:
-			add(rule, s.Port, connsec.Passed("Port %d is not open: %s.", s.Port, s.State))
+			add(rule, s.Port, connsec.Passed("port %d is not open: %s", s.Port, s.State))
 		case allowed(s.Port):
-			add(rule, s.Port, connsec.Passed("Port %d is open to this address, as the policy says.", s.Port))
+			add(rule, s.Port, connsec.Passed("port %d is open to this address, as the policy says", s.Port))
 		default:
-			add(rule, s.Port, connsec.Failed("Port %d is open to this address, and the policy does not say so.", s.Port))
+			add(rule, s.Port, connsec.Failed("port %d is open to this address, and the policy does not say so", s.Port))
 		}
 	}
 	for _, service := range p.Services {
 		if service.Protocol == UDP {
 			out = append(out, finding(RuleExtraPort, fmt.Sprintf("%s %d/udp", setting.OneLine(o.Host), service.Port),
-				connsec.Unknown("Port %d of UDP cannot be asked from outside: no answer says nothing.", service.Port)))
+				connsec.Unknown("port %d of UDP cannot be asked from outside: no answer says nothing", service.Port)))
 		}
 	}
 	return out

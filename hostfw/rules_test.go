@@ -64,28 +64,28 @@ func TestRules(t *testing.T) {
 		{"https only", nftTable("inet", "drop", https), hostfw.Policy{}, nil, ""},
 		{"another port", nftTable("inet", "drop", on("8093", "accept")), hostfw.Policy{HTTPS: []uint16{8093}}, nil, ""},
 		{"with management", nftTable("inet", "drop", https, from("10.0.0.0/24", on("22", "accept"))), hostfw.Policy{Services: []hostfw.Service{admins}}, nil, ""},
-		{"no rules", `{"nftables": [{"metainfo": {"json_schema_version": 1}}]}`, hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDisabled}, "Every packet gets in: no rule and no policy keeps any out."},
+		{"no rules", `{"nftables": [{"metainfo": {"json_schema_version": 1}}]}`, hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDisabled}, "every packet gets in: no rule and no policy keeps any out"},
 		{"accept all", nftTable("inet", "drop", `{"accept": null}`), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDisabled}, ""},
 		{"default accept", nftTable("inet", "accept", on("23", "drop")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDefaultAllow},
-			"Ports that no rule names are open, by policy of inet filter input."},
+			"ports that no rule names are open, by policy of inet filter input"},
 		{"nearly all ports", nftTable("inet", "drop", on(`{"range": [1, 65000]}`, "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleDefaultAllow},
-			"Ports that no rule names are open, by inet filter input handle 7."},
+			"ports that no rule names are open, by inet filter input handle 7"},
 		{"HTTP", nftTable("inet", "drop", https, on("80", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPOpen},
-			"Open: tcp 80 from everyone, by inet filter input handle 7."},
+			"open: tcp 80 from everyone, by inet filter input handle 7"},
 		{"an HTTP port that is named", nftTable("inet", "drop", https, on("81", "accept")), hostfw.Policy{HTTP: []uint16{81}}, []*connsec.Rule{hostfw.RuleHTTPOpen}, ""},
 		{"HTTP inside a range", nftTable("inet", "drop", https, on(`{"range": [8082, 8084]}`, "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPOpen, hostfw.RuleExtraPort}, ""},
 		{"an extra port", nftTable("inet", "drop", https, on("9100", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleExtraPort},
-			"Open: tcp 9100 from everyone, by inet filter input handle 7."},
+			"open: tcp 9100 from everyone, by inet filter input handle 7"},
 		{"too many sources", nftTable("inet", "drop", https, from("10.0.0.0/16", on("22", "accept"))), hostfw.Policy{Services: []hostfw.Service{admins}}, []*connsec.Rule{hostfw.RuleExtraPort},
-			"Open: tcp 22 from 10.0.0.0/16, by inet filter input handle 7."},
+			"open: tcp 22 from 10.0.0.0/16, by inet filter input handle 7"},
 		{"RDP", nftTable("inet", "drop", https, on("3389", "accept")), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleManagementOpen},
-			"Open: tcp 3389 from everyone, by inet filter input handle 7 (RDP)."},
-		{"closed", nftTable("inet", "drop"), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPSBlocked}, "Port 443 is closed."},
+			"open: tcp 3389 from everyone, by inet filter input handle 7 (RDP)"},
+		{"closed", nftTable("inet", "drop"), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPSBlocked}, "port 443 is closed"},
 		{"open to some", nftTable("inet", "drop", from("10.0.0.0/8", https)), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleHTTPSBlocked},
-			"Port 443 is not open to everyone, only: tcp 443 from 10.0.0.0/8, by inet filter input handle 7."},
-		{"IPv6 unfiltered", nftTable("ip", "drop", https), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleIPv6Gap}, "IPv4 is filtered, but over IPv6 ports that no rule names are open."},
+			"port 443 is not open to everyone, only: tcp 443 from 10.0.0.0/8, by inet filter input handle 7"},
+		{"IPv6 unfiltered", nftTable("ip", "drop", https), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleIPv6Gap}, "IPv4 is filtered, but over IPv6 ports that no rule names are open"},
 		{"IPv6 wider", nftTable("inet", "drop", https, from("::/0", on("9100", "accept"))), hostfw.Policy{}, []*connsec.Rule{hostfw.RuleIPv6Gap, hostfw.RuleExtraPort},
-			"Open over IPv6 and not over IPv4: tcp 9100 from everyone (IPv6), by inet filter input handle 7."},
+			"open over IPv6 and not over IPv4: tcp 9100 from everyone (IPv6), by inet filter input handle 7"},
 		{"source port", nftTable("inet", "drop", https, `{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "sport"}}, "right": 53}}, {"accept": null}`),
 			hostfw.Policy{}, []*connsec.Rule{hostfw.RuleSourcePort}, ""},
 		{"a DHCP client", nftTable("inet", "drop", https, `{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "sport"}}, "right": 67}},
@@ -118,12 +118,12 @@ func TestUnmodelled(t *testing.T) {
 		rule         *connsec.Rule
 		detail       string
 	}{
-		{"a port", nftTable("inet", "drop", on("443", "accept"), mark+on("9100", "accept")), hostfw.RuleExtraPort, `Whether tcp 9100 is open depends on "meta mark == 1".`},
-		{"HTTPS", nftTable("inet", "drop", mark+on("443", "accept")), hostfw.RuleHTTPSBlocked, `Whether port 443 is open depends on "meta mark == 1".`},
-		{"everything", nftTable("inet", "drop", mark+`{"accept": null}`), hostfw.RuleDefaultAllow, `Whether ports that no rule names are open depends on "meta mark == 1".`},
-		{"a queue", nftTable("inet", "drop", on("443", "accept"), `{"queue": {"num": 1}}`), hostfw.RuleDefaultAllow, `Whether ports that no rule names are open depends on "queue num 1".`},
+		{"a port", nftTable("inet", "drop", on("443", "accept"), mark+on("9100", "accept")), hostfw.RuleExtraPort, `whether tcp 9100 is open depends on "meta mark == 1"`},
+		{"HTTPS", nftTable("inet", "drop", mark+on("443", "accept")), hostfw.RuleHTTPSBlocked, `whether port 443 is open depends on "meta mark == 1"`},
+		{"everything", nftTable("inet", "drop", mark+`{"accept": null}`), hostfw.RuleDefaultAllow, `whether ports that no rule names are open depends on "meta mark == 1"`},
+		{"a queue", nftTable("inet", "drop", on("443", "accept"), `{"queue": {"num": 1}}`), hostfw.RuleDefaultAllow, `whether ports that no rule names are open depends on "queue num 1"`},
 		{"one IP version", "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n", hostfw.RuleIPv6Gap,
-			"Nothing is known about IPv6: the export holds rules for IPv4 only (ip6tables-save shows those for IPv6)."},
+			"nothing is known about IPv6: the export holds rules for IPv4 only (ip6tables-save shows those for IPv6)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			report := hostfw.Policy{}.Check(parse(t, "web01", c.export))
@@ -145,7 +145,7 @@ func TestProfileGap(t *testing.T) {
 	// As it is, Remote Desktop is open to administrators in two profiles.
 	report := hostfw.Policy{}.Check(parse(t, "web01", hardened))
 	ruletest.ExpectFailed(t, report, hostfw.RuleProfileGap, hostfw.RuleExtraPort)
-	assert.Contains(t, report.Of(hostfw.RuleProfileGap)[0].Detail, "Open in profile Domain and not in Public: tcp 3389, by rule \"connsec RDP 3389\"")
+	assert.Contains(t, report.Of(hostfw.RuleProfileGap)[0].Detail, "open in profile Domain and not in Public: tcp 3389, by rule \"connsec RDP 3389\"")
 	// Without it, all profiles are alike.
 	same := strings.Replace(hardened, `"DisplayName": "connsec RDP 3389", "Enabled": "True"`, `"DisplayName": "connsec RDP 3389", "Enabled": "False"`, 1)
 	if same == hardened {
@@ -161,7 +161,7 @@ func TestProfileGap(t *testing.T) {
 	report = hostfw.Policy{}.Check(parse(t, "web01", string(data)))
 	// Private is off, Public lets everything in by default, Domain opens HTTP.
 	ruletest.ExpectFailed(t, report, hostfw.RuleDisabled, hostfw.RuleDefaultAllow, hostfw.RuleProfileGap, hostfw.RuleHTTPOpen, hostfw.RuleExtraPort)
-	assert.Equal(t, "Every packet gets in (profile Private): no rule and no policy keeps any out.", report.Of(hostfw.RuleDisabled)[0].Detail)
+	assert.Equal(t, "every packet gets in (profile Private): no rule and no policy keeps any out", report.Of(hostfw.RuleDisabled)[0].Detail)
 }
 
 func TestFindingsAreBounded(t *testing.T) {
@@ -173,7 +173,7 @@ func TestFindingsAreBounded(t *testing.T) {
 	report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", rules...)))
 	extra := report.Of(hostfw.RuleExtraPort)
 	assert.Len(t, extra, 41)
-	assert.Equal(t, "60 more of the same kind are not listed.", extra[40].Detail)
+	assert.Equal(t, "60 more of the same kind are not listed", extra[40].Detail)
 }
 
 func TestValidate(t *testing.T) {
