@@ -365,14 +365,25 @@ func (r psRule) compile(filters filterSets) (*windowsRule, error) {
 		return f
 	}
 	absent := func(property string, v psValue) {
-		if !v.known {
+		if !v.known || out.block && v.text() == "" {
+			out.unmodelled = append(out.unmodelled, property+" is not in the export")
+		}
+	}
+	// narrows is for what makes an allow rule smaller, so that it is taken as it is without, but
+	// makes a block rule keep out less than it seems to.
+	narrows := func(property string, v psValue) {
+		if out.block && !v.known {
 			out.unmodelled = append(out.unmodelled, property+" is not in the export")
 		}
 	}
 	port := find("port")
 	absent("Protocol", port.Protocol)
 	absent("LocalPort", port.LocalPort)
-	out.protocols = protocolsOf(port.Protocol)
+	narrows("RemotePort", port.RemotePort)
+	known := false
+	if out.protocols, known = protocolsOf(port.Protocol); !known {
+		out.unmodelled = append(out.unmodelled, "Protocol "+quoted(strings.Join(port.Protocol.items, ",")))
+	}
 	out.ports = portsValue(port.LocalPort)
 	out.remotePorts = portsValue(port.RemotePort)
 	if t := port.DynamicTarget.or(port.DynamicTransport); !t.none() && t.text() != "0" {
@@ -380,6 +391,7 @@ func (r psRule) compile(filters filterSets) (*windowsRule, error) {
 	}
 	address := find("address")
 	absent("RemoteAddress", address.RemoteAddress)
+	narrows("LocalAddress", address.LocalAddress)
 	out.sources = addressesValue(address.RemoteAddress)
 	out.locals = addressesValue(address.LocalAddress)
 	if !address.RemoteDynamicKeywordAddresses.none() || !r.RemoteDynamicKeywordAddresses.none() {
@@ -390,11 +402,15 @@ func (r psRule) compile(filters filterSets) (*windowsRule, error) {
 	out.bind("program", application.Program.or(application.AppPath))
 	out.bind("package", application.Package)
 	service := find("service")
+	narrows("Service", service.Service.or(service.ServiceName))
 	out.bind("service", service.Service.or(service.ServiceName))
-	if a := find("interface").InterfaceAlias; !a.none() {
-		out.interfaces = append(out.interfaces, a.items...)
+	alias, kind := find("interface").InterfaceAlias, find("interface type").InterfaceType
+	narrows("InterfaceAlias", alias)
+	narrows("InterfaceType", kind)
+	if !alias.none() {
+		out.interfaces = append(out.interfaces, alias.items...)
 	}
-	if err := out.types(find("interface type").InterfaceType); err != nil {
+	if err := out.types(kind); err != nil {
 		return nil, err
 	}
 	security := find("security")
@@ -488,18 +504,33 @@ func profileBits(v psValue) (uint8, bool) {
 	return bits, bits != 0
 }
 
+// portless are the names that Windows has for protocols without ports.
+var portless = []string{"icmpv4", "icmpv6", "igmp", "hopopt", "ipv6", "ipv6-route", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "gre", "vrrp", "pgm", "l2tp", "esp", "ah"}
+
 // protocolsOf reads Protocol: a name or an IP protocol number. Empty, not nil, is one without
-// ports.
-func protocolsOf(v psValue) []Protocol {
-	switch strings.ToLower(v.text()) {
-	case "tcp", "6":
-		return []Protocol{TCP}
-	case "udp", "17":
-		return []Protocol{UDP}
-	case "", "any", "*", "256":
-		return nil
+// ports. One that is not known may be any.
+func protocolsOf(v psValue) (protocols []Protocol, known bool) {
+	out := []Protocol{}
+	items := v.items
+	if len(items) == 0 {
+		items = []string{""}
 	}
-	return []Protocol{}
+	for _, item := range items {
+		switch name := strings.ToLower(strings.TrimSpace(item)); name {
+		case "tcp", "6":
+			out = append(out, TCP)
+		case "udp", "17":
+			out = append(out, UDP)
+		case "", "any", "*", "256", "beliebig", "tout":
+			return nil, true
+		default:
+			name, _, _ = strings.Cut(name, ":") // "icmpv4:8,any"
+			if _, err := strconv.ParseUint(name, 10, 8); err != nil && !slices.Contains(portless, name) {
+				return nil, false
+			}
+		}
+	}
+	return out, true
 }
 
 func portsValue(v psValue) windowsPorts {

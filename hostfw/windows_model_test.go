@@ -210,6 +210,7 @@ func modelJSON(t *rapid.T, rules []modelRule, profiles [3]modelProfile) []byte {
 			"AddressFilters":       {"LocalAddress": "Any", "RemoteAddress": strings.Split(r.source, ",")},
 			"ApplicationFilters":   {"Program": r.program, "Package": nil},
 			"ServiceFilters":       {"Service": "Any"},
+			"InterfaceFilters":     {"InterfaceAlias": "Any"},
 			"InterfaceTypeFilters": {"InterfaceType": pick(true, "Any", 0, "", 0)},
 			"SecurityFilters":      {"Authentication": pick(r.secured, "Required", 1, "NotRequired", 0), "Encryption": pick(true, "NotRequired", 0, "", 0), "OverrideBlockRules": false},
 		} {

@@ -370,7 +370,10 @@ func (r *netshRule) compile(l *netshLanguage) (*windowsRule, error) {
 			return nil, unknown("profile", fieldProfiles)
 		}
 	}
-	out.protocols = protocolsOf(r.value(fieldProtocol))
+	known := false
+	if out.protocols, known = protocolsOf(r.value(fieldProtocol)); !known {
+		out.unmodelled = append(out.unmodelled, "protocol "+quoted(r.fields[fieldProtocol]))
+	}
 	if out.protocols != nil && len(out.protocols) == 0 {
 		return nil, nil // ICMP and the like
 	}

@@ -32,6 +32,28 @@ func property(t *testing.T, change map[string]any, more ...map[string]any) *prog
 	return p
 }
 
+// TestWindowsNarrowBlocks leaves something out of a block rule that could make it smaller than it
+// looks: then nobody can tell whether it keeps the packet out.
+func TestWindowsNarrowBlocks(t *testing.T) {
+	block := map[string]any{
+		"InstanceID": "b", "DisplayName": "B", "Enabled": 1, "Direction": 1, "Action": 4, "Profile": 0, "PolicyStoreSourceType": 1,
+		"Protocol": "TCP", "LocalPort": "80", "RemotePort": "Any", "LocalAddress": "Any", "RemoteAddress": "Any", "Program": "Any",
+		"Service": "Any", "InterfaceType": 0, "InterfaceAlias": "Any", "Authentication": 0,
+	}
+	packet := Packet{Source: netip.MustParseAddr("203.0.113.1"), SourcePort: 50000, Destination: netip.MustParseAddr("192.0.2.1"), Port: 80, Profile: "Public"}
+	assert.Equal(t, Drop, property(t, nil, block).decide(packet).Action)
+	for _, missing := range []string{"Protocol", "LocalPort", "RemotePort", "LocalAddress", "RemoteAddress", "Program", "Service", "InterfaceType", "InterfaceAlias", "Authentication"} {
+		without := maps.Clone(block)
+		delete(without, missing)
+		d := property(t, nil, without).decide(packet)
+		assert.Equal(t, Unknown, d.Action, missing)
+		assert.Contains(t, d.Unmodelled, missing)
+	}
+	empty := maps.Clone(block)
+	empty["RemoteAddress"] = nil
+	assert.Equal(t, Unknown, property(t, nil, empty).decide(packet).Action)
+}
+
 func TestWindowsRuleProperties(t *testing.T) {
 	for name, c := range map[string]struct {
 		change map[string]any
@@ -57,6 +79,9 @@ func TestWindowsRuleProperties(t *testing.T) {
 		"local subnet of IPv6":      {map[string]any{"RemoteAddress": "LocalSubnet6"}, Drop, "default"},
 		"list in a list":            {map[string]any{"LocalPort": [][]string{{"79"}, {"80"}}}, Accept, "R"},
 		"list in one text":          {map[string]any{"LocalPort": "79, 80"}, Accept, "R"},
+		"two protocols":             {map[string]any{"Protocol": []string{"UDP", "TCP"}}, Accept, "R"},
+		"a protocol nobody knows":   {map[string]any{"Protocol": "TCPX"}, Unknown, "TCPX"},
+		"a protocol without ports":  {map[string]any{"Protocol": "112"}, Drop, "default"},
 		"boxed":                     {map[string]any{"LocalPort": map[string]any{"value": "80", "Count": 1}}, Accept, "R"},
 		"port as a number":          {map[string]any{"LocalPort": 80}, Accept, "R"},
 		"no port at all":            {map[string]any{"LocalPort": nil}, Accept, "R"},
