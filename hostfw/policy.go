@@ -11,11 +11,12 @@ import (
 // Policy is what a host is meant to let in. The zero value is HTTPS on port 443 from everywhere,
 // and nothing else.
 type Policy struct {
-	// HTTPS are the TCP ports that everyone may reach. Default 443. MyQ Central Server uses 8093.
+	// HTTPS are the TCP ports that everyone may reach. Default 443. Products have their own: look at
+	// the settings of a MyQ Central Server, where 8093 is common.
 	HTTPS []uint16 `json:"https,omitempty"`
 	// HTTP are the TCP ports of web pages without TLS, which nobody may reach. Default: 80, 8000,
-	// 8008, 8080 (MyQ Print Server), 8081, 8083 (MyQ Central Server), 8088, 8888; those of HTTPS
-	// are none.
+	// 8008, 8080 (MyQ Print Server), 8081, 8083 (common for MyQ Central Server, whose public
+	// documentation names none), 8088, 8888; those of HTTPS are none.
 	HTTP []uint16 `json:"http,omitempty"`
 	// Services are further ports, each with those who may reach it: management (RDP, SSH,
 	// WinRM), monitoring, a database.

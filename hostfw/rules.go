@@ -260,36 +260,57 @@ func (j *judge) of(p posture) []slice {
 	return out
 }
 
-// disabled judges what is the same for whole profiles. That only IPv6 is open is for versions.
+// disabled judges what is let in without a rule. That only IPv6 is more open is for versions.
 func (j *judge) disabled() {
-	both := func(p posture) (out []string) {
-		for _, profile := range j.e.profiles {
-			four, six := j.byKind[slice{true, profile}], j.byKind[slice{false, profile}]
-			if four == p && (six == p || six == notCovered || p == allows && six == open) || four == notCovered && six == p || p == allows && four == open && six == allows {
-				out = append(out, profile)
-			}
-		}
-		return out
-	}
-	off, allowing, unsure := both(open), both(allows), both(untold)
-	switch named := profileList(off); {
+	off, allowing, unsure := j.worse(open), j.worse(allows), j.worse(untold)
+	switch {
 	case len(off) > 0:
-		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out", named))
-	case len(unsure) == len(j.e.profiles):
-		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out depends on %q", j.unmodelled()))
+		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out", j.where(off)))
+	case len(unsure) > 0:
+		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out%s depends on %q", j.where(unsure), j.unmodelled()))
 	default:
 		j.add(RuleDisabled, "", connsec.Passed("something is kept out"))
 	}
 	switch {
 	case len(allowing) > 0:
-		j.add(RuleDefaultAllow, "", connsec.Failed("ports that no rule names are open%s, by %s", profileList(allowing), j.defaultRule(allowing[0])))
-	case len(off) == len(j.e.profiles):
-		j.add(RuleDefaultAllow, "", connsec.Skipped("nothing is filtered"))
+		j.add(RuleDefaultAllow, "", connsec.Failed("ports that no rule names are open%s, by %s", j.where(allowing), j.defaultRule(allowing[0])))
 	case len(unsure) > 0:
-		j.add(RuleDefaultAllow, "", connsec.Unknown("whether ports that no rule names are open depends on %q", j.unmodelled()))
+		j.add(RuleDefaultAllow, "", connsec.Unknown("whether ports that no rule names are open%s depends on %q", j.where(unsure), j.unmodelled()))
+	case len(j.of(blocks)) == 0:
+		j.add(RuleDefaultAllow, "", connsec.Skipped("nothing is filtered"))
 	default:
 		j.add(RuleDefaultAllow, "", connsec.Passed("ports that no rule names are closed"))
 	}
+}
+
+// worse returns the slices with a posture, but for those of IPv6 beside an IPv4 that blocks.
+func (j *judge) worse(p posture) []slice {
+	return slices.DeleteFunc(j.of(p), func(s slice) bool { return !s.v4 && j.byKind[slice{true, s.profile}] == blocks })
+}
+
+// where names slices, as far as there are others.
+func (j *judge) where(list []slice) string {
+	var profiles [2][]string // by IP version
+	for _, s := range list {
+		version := 1
+		if s.v4 {
+			version = 0
+		}
+		profiles[version] = append(profiles[version], s.profile)
+	}
+	switch {
+	case slices.Equal(profiles[0], profiles[1]), !j.e.covered[false]:
+		return profileList(profiles[0])
+	case !j.e.covered[true]:
+		return profileList(profiles[1])
+	}
+	var parts []string
+	for version, name := range []string{"IPv4", "IPv6"} {
+		if len(profiles[version]) > 0 {
+			parts = append(parts, "over "+name+profileList(profiles[version]))
+		}
+	}
+	return " " + strings.Join(parts, " and ")
 }
 
 // unmodelled is the expression that most packets hang on.
@@ -306,11 +327,11 @@ func (j *judge) unmodelled() string {
 }
 
 // defaultRule is what lets the ports in that no rule names.
-func (j *judge) defaultRule(profile string) string {
+func (j *judge) defaultRule(s slice) string {
 	most, out := 0, "a rule"
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most && x.Action == Accept && (x.Profiles == nil || slices.Contains(x.Profiles, profile)) {
+		if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most && x.Action == Accept && x.in(s) {
 			most, out = n, x.By
 		}
 	}
@@ -345,17 +366,22 @@ func (j *judge) versions() {
 		case j.isLoose(six, TCP) && !j.isLoose(four, TCP), j.isLoose(six, UDP) && !j.isLoose(four, UDP):
 			judged, wider = true, true
 			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open", profileList([]string{profile})))
+		case a == allows:
 		default:
 			judged = true
 			for _, gap := range j.gaps(six, four, true) {
 				wider = true
 				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("open over IPv6 and not over IPv4: %s", gap))
 			}
+			if x := j.doubtfulIn(six, four); x != nil && !wider {
+				wider = true
+				j.add(RuleIPv6Gap, x.subject(), connsec.Unknown("whether %s %s is open over one IP version alone depends on %q", x.Protocol, x.Ports, x.Unmodelled))
+			}
 		}
 	}
 	switch {
 	case !judged:
-		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to be filtered"))
+		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to keep out what no rule names"))
 	case !wider:
 		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out"))
 	}
@@ -450,6 +476,18 @@ func (j *judge) doubtfulGap() *Exposure {
 	return nil
 }
 
+// doubtfulIn is an exposure of one of two slices, and not of both, of which nobody can tell whether
+// it is one.
+func (j *judge) doubtfulIn(a, b slice) *Exposure {
+	for i := range j.e.Exposures {
+		x := &j.e.Exposures[i]
+		if x.Action == Unknown && x.in(a) != x.in(b) {
+			return x
+		}
+	}
+	return nil
+}
+
 // exposures judges each open port of what is filtered: what is open by default has been reported.
 func (j *judge) exposures() {
 	reported := map[*connsec.Rule]bool{}
@@ -494,18 +532,22 @@ func (j *judge) exposures() {
 	for _, r := range []struct {
 		rule *connsec.Rule
 		good string
+		udp  bool // it is about UDP, too
 	}{
-		{RuleHTTPOpen, "no port for pages without TLS is open"}, {RuleManagementOpen, "no port for administration is open to everyone"},
-		{RuleSourcePort, "no packet gets in for the port that it comes from"}, {RuleExtraPort, "no port is open that the policy does not name"},
+		{RuleHTTPOpen, "no port for pages without TLS is open", false}, {RuleManagementOpen, "no port for administration is open to everyone", false},
+		{RuleSourcePort, "no packet gets in for the port that it comes from", true}, {RuleExtraPort, "no port is open that the policy does not name", true},
 	} {
 		unsure := j.of(untold)
 		unknown := j.of(notCovered)
+		loose := slices.DeleteFunc(slices.Concat(j.of(open), j.of(allows)), func(s slice) bool { return !j.isLoose(s, TCP) && !(r.udp && j.isLoose(s, UDP)) })
 		switch {
 		case reported[r.rule]:
 		case len(unsure) > 0:
 			j.add(r.rule, "", connsec.Unknown("what gets in over %s depends on %q", unsure[0], j.unmodelled()))
 		case len(j.filtered) == 0:
 			j.add(r.rule, "", connsec.Skipped("everything is open by default"))
+		case len(loose) > 0:
+			j.add(r.rule, "", connsec.Skipped("ports are open by default%s", j.where(loose)))
 		case len(unknown) > 0 && unknown[0].v4:
 			j.add(r.rule, "", connsec.Unknown("nothing is known about IPv4: %s", j.reason(true)))
 		default:

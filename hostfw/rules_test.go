@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,6 +137,48 @@ func TestUnmodelled(t *testing.T) {
 		report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", mark+on("443", "accept"), on("443", "accept"), mark+`{"drop": null}`, `{"queue": {"num": 1}}, {"accept": null}`)))
 		ruletest.Expect(t, report, connsec.Pass, hostfw.RuleHTTPSBlocked)
 	})
+}
+
+// TestOneVersion judges hosts that let in more over one IP version: nothing may pass that was looked
+// at over the other one only.
+func TestOneVersion(t *testing.T) {
+	https, telnet := on("443", "accept"), on("23", "drop")
+	six := func(policy string, rules ...string) string { return nftTable("ip6", policy, rules...) }
+	both := func(a, b string) string {
+		return strings.TrimSuffix(a, "]}") + "," + strings.TrimPrefix(b, `{"nftables": [`)
+	}
+	perPort := []*connsec.Rule{hostfw.RuleExtraPort, hostfw.RuleHTTPOpen, hostfw.RuleManagementOpen, hostfw.RuleSourcePort}
+	for name, c := range map[string]struct {
+		rules  string
+		failed []*connsec.Rule
+		detail string
+		// unknown are the rules that nobody can judge.
+		unknown []*connsec.Rule
+	}{
+		"IPv4 unfiltered": {six("drop", https), []*connsec.Rule{hostfw.RuleDisabled}, "every packet gets in over IPv4: no rule and no policy keeps any out", nil},
+		"IPv4 allows":     {both(nftTable("ip", "accept", telnet), six("drop", https)), []*connsec.Rule{hostfw.RuleDefaultAllow}, "ports that no rule names are open over IPv4, by policy of ip filter input", nil},
+		"IPv4 untold": {both(nftTable("ip", "drop", `{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}}, {"accept": null}`), six("drop", https)), nil, "",
+			[]*connsec.Rule{hostfw.RuleDisabled, hostfw.RuleDefaultAllow, hostfw.RuleExtraPort, hostfw.RuleHTTPOpen, hostfw.RuleManagementOpen}},
+		"one port of IPv6 untold": {both(nftTable("ip", "drop", https), six("drop", https, `{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}}, `+on("9100", "accept"))), nil, "",
+			[]*connsec.Rule{hostfw.RuleIPv6Gap, hostfw.RuleExtraPort}},
+		"IPv4 allows and IPv6 unfiltered": {nftTable("ip", "accept", telnet), []*connsec.Rule{hostfw.RuleDisabled, hostfw.RuleDefaultAllow}, "every packet gets in over IPv6: no rule and no policy keeps any out", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := hostfw.Policy{}.Check(parse(t, "host", c.rules))
+			ruletest.ExpectFailed(t, report, c.failed...)
+			if c.detail != "" {
+				assert.Equal(t, c.detail, report.Of(c.failed[0])[0].Detail)
+			}
+			for _, f := range report.Findings {
+				if slices.Contains(c.unknown, f.Rule) {
+					assert.Equal(t, connsec.Inconclusive, f.Outcome, "%s: %s", f.Rule.ID, f.Detail)
+				}
+				if c.failed != nil && slices.Contains(perPort, f.Rule) {
+					assert.NotEqual(t, connsec.Pass, f.Outcome, "%s: %s", f.Rule.ID, f.Detail)
+				}
+			}
+		})
+	}
 }
 
 func TestProfileGap(t *testing.T) {
