@@ -20,11 +20,12 @@
 // makes an answer [Unknown], only where it matters, and is named; findings then are inconclusive.
 //
 // A packet that is judged is the first of a connection over TCP or UDP, from outside (not through
-// the loopback interface), to a unicast address of this host, from where its answer goes back to,
-// and no limit of rates or numbers is used up: what is accepted below a limit is open. Elements of
-// sets are taken as exported, unless rules add to them. For iptables, chains of iptables-legacy
-// and of iptables-nft may be in force at once; iptables-save shows one of them, and "nft -j list
-// ruleset" the second only.
+// the loopback interface), to a unicast address of this host, from where its answer goes back to.
+// Its sender may set flags of TCP, add headers of IPv6, or send until a limit is used up: what any
+// of these packets is accepted for is open, and where only some are kept out the answer is
+// [Unknown]. Elements of sets are taken as exported, even those that time out, unless rules add to
+// them. For iptables, chains of iptables-legacy and of iptables-nft may be in force at once;
+// iptables-save shows one of them, and "nft -j list ruleset" the second only.
 //
 // # Prove
 //
@@ -43,7 +44,8 @@
 // ICMP, multicast, broadcast, and what leaves the host or passes through it. A destination NAT to
 // an address that may be another's (published containers) is followed both ways, without knowing
 // by which interface packets leave. What a marked packet or the process behind a socket decides
-// (meta mark, owner, eBPF, services of Windows) is not modelled. UDP cannot be asked from outside:
+// (meta mark, owner, eBPF, services of Windows) is not modelled, nor are connections that a helper
+// of connection tracking expects ("related", FTP for one). UDP cannot be asked from outside:
 // silence means nothing there. A cloud provider's own filter is in no export.
 //
 // References: nft(8), libnftables-json(5), iptables-extensions(8), the kernel's netfilter hooks

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// The proofs on real kernels wait for packets that are dropped, and compute little.
 	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
-		_ = n.Value.Set("8")
+		_ = n.Value.Set("16")
 	}
 	code := ruletest.Track(m, hostfw.Rules()).Run()
 	if err := goleak.Find(); code == 0 && err != nil {

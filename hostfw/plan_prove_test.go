@@ -19,6 +19,7 @@ import (
 // outside, and has both sides look for each other's link addresses anew: a plan that cut
 // neighbour discovery would cut the host off.
 func TestPlanProvedByPackets(t *testing.T) {
+	t.Parallel()
 	nft, ip := realsrv.Need(t, "nft"), realsrv.Need(t, "ip")
 	for name, policy := range map[string]hostfw.Policy{
 		"https only": {},

@@ -114,6 +114,7 @@ var doubtful = map[string]doubtfulRules{
 // TestRealDoubts proves that an answer about a rule set is right wherever there is one, and that
 // there is none where there cannot be.
 func TestRealDoubts(t *testing.T) {
+	t.Parallel()
 	nft := realsrv.Need(t, "nft")
 	for name, c := range doubtful {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // TestRealRandomFirewalls proves rule sets that nobody thought up. The seeds are fixed, so that a
 // failure can be looked at again.
 func TestRealRandomFirewalls(t *testing.T) {
+	t.Parallel()
 	nft := realsrv.Need(t, "nft")
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -32,6 +33,7 @@ func TestRealRandomFirewalls(t *testing.T) {
 
 // TestRealRandomIPTables is the same for iptables.
 func TestRealRandomIPTables(t *testing.T) {
+	t.Parallel()
 	nft := realsrv.Need(t, "nft")
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

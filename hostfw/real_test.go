@@ -267,6 +267,7 @@ var realPorts = []uint16{21, 22, 23, 24, 25, 80, 81, 82, 83, 84, 110, 111, 143, 
 // connects to every port from outside: what happens has to be what the evaluation says, for two
 // sources and both IP versions.
 func TestRealFirewalls(t *testing.T) {
+	t.Parallel()
 	require.Len(t, realPorts, 50)
 	nft := realsrv.Need(t, "nft")
 	for name, rules := range realRules {

@@ -145,7 +145,7 @@ func connect(ctx context.Context, f *os.File, fd int, from, to netip.AddrPort) e
 	}
 	var failed error
 	begun := false
-	err = raw.Write(func(fd uintptr) bool {
+	answered := func(fd uintptr) bool {
 		if !begun {
 			// In here, so that an answer that comes at once is not missed.
 			begun = true
@@ -163,14 +163,19 @@ func connect(ctx context.Context, f *os.File, fd int, from, to netip.AddrPort) e
 		}
 		_, err = unix.Getpeername(int(fd))
 		return err == nil
-	})
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return err
 	}
-	return failed
+	if err = raw.Write(answered); err == nil {
+		return failed
+	}
+	// On a busy machine the answer may have come in time, and nobody looked.
+	late := false
+	if controlErr := raw.Control(func(fd uintptr) { late = begun && answered(fd) }); controlErr == nil && late {
+		return failed
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
