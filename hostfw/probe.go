@@ -234,7 +234,8 @@ type Difference struct {
 // Compare predicts each port of an observation with a rule set and returns where the two differ.
 // The packet says how the host saw the probe: Source is its address, which behind NAT is not this
 // machine's own, and by default the one that the observation tells; Interface and Profile are
-// where it came in.
+// where it came in. Without an Interface it may have been any, and what is so for one of them is no
+// difference.
 func (r Ruleset) Compare(o Observation, seen Packet) ([]Difference, error) {
 	if !seen.Source.IsValid() {
 		seen.Source = o.Source
@@ -246,12 +247,28 @@ func (r Ruleset) Compare(o Observation, seen Packet) ([]Difference, error) {
 	if seen.SourcePort == 0 {
 		seen.SourcePort = ephemeral
 	}
+	interfaces := []string{seen.Interface}
+	if seen.Interface == "" {
+		e := evaluation{program: r.program}
+		e.tellApart()
+		interfaces = append(interfaces, slices.DeleteFunc(e.interfaces, func(name string) bool { return name == "lo" || name == otherInterface })...)
+	}
 	var out []Difference
 	for _, s := range o.Ports {
 		seen.Port = s.Port
-		d := r.Decide(seen)
-		if diff := (Difference{Port: s.Port, Predicted: d.Action, By: d.By, Seen: s.State}); diff.explain(d) {
-			out = append(out, diff)
+		var first Difference
+		differs := true
+		for i := 0; differs && i < len(interfaces); i++ {
+			seen.Interface = interfaces[i]
+			d := r.Decide(seen)
+			diff := Difference{Port: s.Port, Predicted: d.Action, By: d.By, Seen: s.State}
+			differs = diff.explain(d)
+			if i == 0 || first.Contradicts && !diff.Contradicts {
+				first = diff
+			}
+		}
+		if differs {
+			out = append(out, first)
 		}
 	}
 	return out, nil

@@ -146,3 +146,21 @@ func TestCompare(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, differences[0].Contradicts)
 }
+
+// TestCompareInterfaces leaves open which interface a probe came in by.
+func TestCompareInterfaces(t *testing.T) {
+	by := func(name, rest string) string {
+		return `{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "` + name + `"}}, ` + rest
+	}
+	r := parse(t, "web01", nftTable("inet", "drop", by("eth*", on("443", "accept")), by("lo", on("80", "accept")), by("wg0", on("22", "reject"))))
+	o := hostfw.Observation{Address: netip.MustParseAddr("192.0.2.1"), Source: netip.MustParseAddr("198.51.100.1"), Ports: []hostfw.PortState{
+		{Port: 443, State: hostfw.Open}, {Port: 80, State: hostfw.Open}, {Port: 22, State: hostfw.Refused}, {Port: 23, State: hostfw.Silent},
+	}}
+	differences, err := r.Compare(o, hostfw.Packet{})
+	require.NoError(t, err)
+	require.Len(t, differences, 1)
+	assert.EqualValues(t, 80, differences[0].Port)
+	differences, err = r.Compare(o, hostfw.Packet{Interface: "eth0"})
+	require.NoError(t, err)
+	assert.Len(t, differences, 2, "port 22 is refused at wg0 only")
+}
