@@ -59,9 +59,9 @@ func (p Plan) Text() string {
 	if p.Target == NFTables || p.Target == UFW || p.Target == Firewalld {
 		b.WriteString("#!/bin/sh\nset -eu\n")
 	}
-	fmt.Fprintf(&b, "%s Only HTTPS gets in. Read this before you run it, as an administrator on the host.\n", mark)
+	fmt.Fprintf(&b, "%s Only HTTPS gets in. Read this first; run it as an administrator on the host.\n", mark)
 	for _, a := range p.Assumes {
-		for i, line := range wrap(a, 92) {
+		for i, line := range wrap(a, 74) {
 			bullet := " "
 			if i == 0 {
 				bullet = "-"
@@ -87,7 +87,7 @@ func (p Plan) comment() string {
 func (p Plan) write(b *strings.Builder, title string, steps []Step, prefix string) {
 	fmt.Fprintf(b, "%s == %s\n", p.comment(), title)
 	for _, s := range steps {
-		for _, line := range wrap(s.Comment, 92) {
+		for _, line := range wrap(s.Comment, 76) {
 			fmt.Fprintf(b, "%s %s\n", p.comment(), line)
 		}
 		for line := range strings.SplitSeq(s.Command, "\n") {
