@@ -137,6 +137,9 @@ var (
 	ErrCannotTell = errors.New("apisec: the server does not say whether the credential works")
 	// ErrCurrentRefused says that the server refuses the credential in use. Nothing is revoked.
 	ErrCurrentRefused = errors.New("apisec: the server refuses the credential that is in use")
+	// ErrNotInUse says that clients read another credential than the state takes for the one in
+	// use. Nothing is revoked.
+	ErrNotInUse = errors.New("apisec: clients do not read the credential that is recorded as the one in use")
 	// ErrClock says that the clock is behind the state. Nothing is done, since a date of the
 	// state or the clock is wrong, and the old secret could be revoked too early. If the clock
 	// is right now, [Rotation.AcceptClock] lets every wait begin anew.

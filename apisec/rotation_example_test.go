@@ -43,6 +43,6 @@ func ExampleRotation() {
 	// Output:
 	// creating true
 	// draining until 2026-03-16 12:00:00
-	// revoking remove the secret of client 7B4CD3C2-F57E-4D52-A90A-23EED001CE81 at the server
+	// revoking remove the secret of client 7B4CD3C2-F57E-4D52-A90A-23EED001CE81 (first) at the server
 	// steady 1
 }

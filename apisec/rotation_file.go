@@ -120,9 +120,8 @@ func (d FileDistributor) removeStaged() error {
 	return disk.SyncDir(filepath.Dir(d.Path))
 }
 
-// Read returns the credential in use, without dates. Of a file in BareFormat the identifier is
-// ClientID.
-func (d FileDistributor) Read() (Credential, error) {
+// Read implements [Reader]. Of a file in BareFormat the identifier is ClientID.
+func (d FileDistributor) Read(context.Context) (Credential, error) {
 	data, err := readPrivate(d.Path, maxSecretFile)
 	if err != nil {
 		return Credential{}, err

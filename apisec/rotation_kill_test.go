@@ -246,6 +246,10 @@ func (p pointed) Activate(ctx context.Context, c apisec.Credential) error {
 	return p.around("activate", func() error { return p.Distributor.Activate(ctx, c) })
 }
 
+func (p pointed) Read(ctx context.Context) (apisec.Credential, error) {
+	return p.Distributor.(apisec.Reader).Read(ctx)
+}
+
 // TestKilledProcess kills a real process before and after each act, and in the middle of writing
 // files, and lets another one go on.
 func TestKilledProcess(t *testing.T) {
@@ -285,7 +289,7 @@ func killedAt(t *testing.T, n int) []string {
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	require.Len(t, server.secrets, 1)
-	used, err := first.Read()
+	used, err := first.Read(t.Context())
 	require.NoError(t, err)
 	o, err := apisec.Rotation{Store: apisec.FileStore{Path: filepath.Join(c.Dir, "state")}, Now: func() time.Time { return today.AddDate(0, 0, 3) }}.Observe(t.Context())
 	require.NoError(t, err)

@@ -30,6 +30,11 @@ type Credential struct {
 // same reports whether the server means one credential by both.
 func (c Credential) same(o Credential) bool { return c.ClientID == o.ClientID && c.KeyID == o.KeyID }
 
+// is reports whether clients that have c have o: the name at the server is nothing to them.
+func (c Credential) is(o Credential) bool {
+	return c.ClientID == o.ClientID && c.Secret.Equal(o.Secret)
+}
+
 // String names the credential without its secret.
 func (c Credential) String() string {
 	if c.KeyID == "" {
@@ -71,6 +76,14 @@ type Distributor interface {
 	// Discard removes a staged credential that will not be used. It must not remove the one in
 	// use, and comes without its Secret. One that is not there is no error.
 	Discard(ctx context.Context, next Credential) error
+}
+
+// Reader is a [Distributor] that can tell what clients read now. Nothing is revoked then unless
+// it is the credential that the state takes for the one in use: a configuration tool may have put
+// the old one back, or the state may be older than the truth.
+type Reader interface {
+	// Read returns the identifier and the secret that clients read.
+	Read(ctx context.Context) (Credential, error)
 }
 
 // Verifier asks the server whether a credential works. Nil means that it does. An error with

@@ -68,7 +68,7 @@ func TestIndependentServer(t *testing.T) {
 	for turn, style := range []apisec.Style{apisec.Basic, apisec.Form, apisec.JSON} {
 		setting.Style = style
 		r.Verifier = apisec.TokenVerifier{Client: setting}
-		current, err := place.Read()
+		current, err := place.Read(t.Context())
 		require.NoError(t, err)
 		o, err := r.Start(t.Context(), current)
 		require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestIndependentServer(t *testing.T) {
 		assert.Equal(t, turn+1, o.State.Turns)
 		// Two looks too early, one drain, and two looks at an answer that was kept.
 		assert.Equal(t, 5, waits)
-		used, err := place.Read()
+		used, err := place.Read(t.Context())
 		require.NoError(t, err)
 		seen = append(seen, used)
 	}

@@ -169,9 +169,7 @@ func judgeRotationStalled(o RotationObservation) connsec.Verdict {
 		return connsec.Passed("no turn is under way")
 	case s.overstays():
 		return connsec.Skipped("the server goes on accepting the old secret")
-	case s.Step == Confirming: // each look moves the date of the next
-		open = s.Since
-	case s.Step == Verifying:
+	case s.Step == Confirming, s.Step == Verifying, s.Step == Activating: // each look moves the date of the next
 		open = s.Since
 	}
 	if late := o.At.Sub(open); late > s.Policy.Stall {

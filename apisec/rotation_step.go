@@ -122,14 +122,45 @@ func (e *untoldError) Error() string {
 
 func (e *untoldError) Unwrap() []error { return []error{ErrCannotTell, e.why} }
 
-// currentWorks is what has to hold before anything is revoked.
+// fresh reports whether the server has just said that a credential works: between the end of one
+// step and the beginning of the next nobody has to be asked again.
+func (t *turn) fresh(h Held) bool {
+	age := t.r.now().Sub(h.Looked)
+	return h.Standing == Works && age >= 0 && age <= time.Minute
+}
+
+// currentWorks is what has to hold before the old one may be revoked.
 func (t *turn) currentWorks(ctx context.Context) error {
-	// Between the end of one step and the beginning of the next nobody has to be asked again.
-	age := t.r.now().Sub(t.s.Current.Looked)
-	if t.s.Current.Standing == Works && age >= 0 && age <= time.Minute {
+	if t.fresh(t.s.Current) {
 		return nil
 	}
 	return t.lookAtCurrent(ctx)
+}
+
+// safe is what has to hold before anything is revoked: the current credential works, and clients
+// have it, as far as that can be told. The state alone does not know: it may have been put back
+// from a backup, there may be a second one, or something else may write to where clients read.
+func (t *turn) safe(ctx context.Context) error {
+	if err := t.currentWorks(ctx); err != nil {
+		return err
+	}
+	used, known, err := t.inUse(ctx)
+	if err == nil && known && !used.is(t.s.Current.Credential) {
+		err = fmt.Errorf("%w (%s): find out what clients read, and what wrote it; nothing is revoked until it is that one again", ErrNotInUse, t.s.Current.Credential)
+	}
+	return err
+}
+
+// inUse is what clients read, if the distributor can tell.
+func (t *turn) inUse(ctx context.Context) (used Credential, known bool, err error) {
+	r, ok := t.r.Distributor.(Reader)
+	if !ok {
+		return Credential{}, false, nil
+	}
+	if used, err = r.Read(ctx); err != nil {
+		err = fmt.Errorf("apisec: reading what clients use: %w", err)
+	}
+	return used, true, err
 }
 
 func (t *turn) lookAtCurrent(ctx context.Context) error {
@@ -168,7 +199,7 @@ func utc(t time.Time) time.Time {
 }
 
 func (t *turn) adopt(ctx context.Context, current Credential) error {
-	stuck := t.s.Old != nil && t.s.Current.Standing == Refused
+	stuck := t.s.Current.Standing == Refused && (t.s.Old != nil || t.s.Next == nil)
 	if t.s.Step != Steady && !stuck {
 		return ErrTurning
 	}
@@ -176,9 +207,11 @@ func (t *turn) adopt(ctx context.Context, current Credential) error {
 	switch {
 	case err != nil:
 		return err
-	case !stuck:
+	case t.s.Step == Steady:
 		s.Current.Secret = connsec.Secret{}
 		return t.store(ctx, s)
+	case t.s.Old == nil: // the next one is not made yet, or gone
+		return t.enter(ctx, t.s.Step, func(to *RotationState) { to.Current = s.Current })
 	}
 	old := *t.s.Old
 	if s.Current.same(old.Credential) { // put back by hand
@@ -315,14 +348,7 @@ func (t *turn) do(ctx context.Context) (more bool, err error) {
 	case Verifying:
 		return t.verify(ctx)
 	case Activating:
-		if err := t.r.Distributor.Activate(ctx, t.s.Next.Credential); err != nil {
-			return false, failed("putting %s in use", t.s.Next.Credential, err)
-		}
-		return true, t.enter(ctx, Draining, func(s *RotationState) {
-			old := s.Current
-			old.Used = true
-			s.Current, s.Next, s.Old = *s.Next, nil, &old
-		})
+		return t.activate(ctx)
 	case Draining:
 		if err := t.currentWorks(ctx); err != nil {
 			return false, err
@@ -392,7 +418,7 @@ func (t *turn) next(c Credential) (Held, error) {
 	switch {
 	case err != nil:
 		return h, err
-	case h.same(t.s.Current.Credential):
+	case h.same(t.s.Current.Credential), t.client(h.Credential):
 		return h, fmt.Errorf("apisec: the next credential is the one in use (%s): a second secret needs a key of its own, or a second client", c)
 	case h.Secret.Equal(t.s.Current.Secret):
 		return h, fmt.Errorf("apisec: the secret of %s is the one in use", c)
@@ -423,8 +449,14 @@ func (t *turn) lookup(ctx context.Context, label string) ([]Credential, error) {
 
 // remove revokes credentials that no client ever got.
 func (t *turn) remove(ctx context.Context, orphans []Credential) error {
+	if len(orphans) == 0 {
+		return nil
+	}
+	if err := t.safe(ctx); err != nil {
+		return err
+	}
 	for _, c := range orphans {
-		if err := t.r.Issuer.Revoke(ctx, c.public()); err != nil {
+		if err := t.revokeAtServer(ctx, c); err != nil {
 			return fmt.Errorf("apisec: revoking %s, which was made and never used: %w", setting.OneLine(c.String()), err)
 		}
 	}
@@ -465,12 +497,55 @@ func (t *turn) verify(ctx context.Context) (more bool, err error) {
 	case standing == Works:
 		return true, t.enter(ctx, Activating, func(to *RotationState) { to.Next = &next })
 	}
+	failure, err := t.refused(ctx, s)
+	if failure == nil {
+		return false, err
+	}
+	return true, t.enter(ctx, Discarding, func(to *RotationState) { to.Next, to.Failure = &next, failure })
+}
+
+// refused counts a look at the next credential that it did not stand, and says so when it had
+// its time. s has the outcome.
+func (t *turn) refused(ctx context.Context, s RotationState) (*Failure, error) {
 	t.tried(&s)
 	if s.Tries.Last.Sub(s.Tries.First) < s.Policy.Settle {
-		return false, t.store(ctx, s)
+		return nil, t.store(ctx, s)
 	}
-	failure := &Failure{At: t.stamp(), Reason: fmt.Sprintf("the server refuses %s: %d looks in %s", next.Credential, s.Tries.Count, s.Tries.Last.Sub(s.Tries.First).Round(time.Second))}
-	return true, t.enter(ctx, Discarding, func(to *RotationState) { to.Next, to.Failure = &next, failure })
+	return &Failure{At: t.stamp(), Reason: fmt.Sprintf("the server refuses %s: %d looks in %s", s.Next.Credential, s.Tries.Count, s.Tries.Last.Sub(s.Tries.First).Round(time.Second))}, nil
+}
+
+// activate puts the next credential in use. It worked when the step began, which may be days ago:
+// a person was waited for, or the process died.
+func (t *turn) activate(ctx context.Context) (more bool, err error) {
+	next := *t.s.Next
+	if !t.fresh(next) {
+		s := t.s
+		s.Next = &next
+		standing, err := t.look(ctx, &next)
+		if err != nil {
+			return false, err
+		}
+		if standing == Refused {
+			failure, err := t.refused(ctx, s)
+			if failure == nil {
+				return false, err
+			}
+			// Clients may have it already, so the way back is a turn in the other direction.
+			return true, t.enter(ctx, Staging, func(to *RotationState) {
+				back := to.Current
+				back.Used = true
+				to.Current, to.Next, to.Failure = next, &back, failure
+			})
+		}
+	}
+	if err := t.r.Distributor.Activate(ctx, next.Credential); err != nil {
+		return false, failed("putting %s in use", next.Credential, err)
+	}
+	return true, t.enter(ctx, Draining, func(s *RotationState) {
+		old := s.Current
+		old.Used = true
+		s.Current, s.Next, s.Old = next, nil, &old
+	})
 }
 
 // tried counts a look with the wrong answer.
@@ -486,13 +561,13 @@ func (t *turn) tried(s *RotationState) {
 // revoke asks the issuer, or finds that the person who was asked has done it.
 func (t *turn) revoke(ctx context.Context) error {
 	// The intent may be days old.
-	if err := t.currentWorks(ctx); err != nil {
-		return err
+	if err := t.safe(ctx); err != nil {
+		return t.usedAgain(ctx, err)
 	}
 	if t.s.Old.same(t.s.Current.Credential) { // which check excludes; nothing weighs more
 		return errors.New("apisec: the credential in use is not revoked; please report this as a defect")
 	}
-	err := t.r.Issuer.Revoke(ctx, t.s.Old.public())
+	err := t.revokeAtServer(ctx, t.s.Old.Credential)
 	var act *ActionError
 	if err != nil && !errors.As(err, &act) {
 		return failed("revoking %s", t.s.Old.Credential, err)
@@ -508,6 +583,44 @@ func (t *turn) revoke(ctx context.Context) error {
 		}
 	}
 	return t.enter(ctx, Confirming, func(*RotationState) {})
+}
+
+// usedAgain goes back to where the next one is put in use, if clients have the old one again: it
+// drains anew after that. The error that says so is not lost, since somebody has to find out why.
+func (t *turn) usedAgain(ctx context.Context, problem error) error {
+	if !errors.Is(problem, ErrNotInUse) {
+		return problem
+	}
+	used, _, err := t.inUse(ctx)
+	if err != nil {
+		return err
+	}
+	if !used.is(t.s.Old.Credential) {
+		return problem
+	}
+	problem = fmt.Errorf("%w (%s), but the old one again (%s): find out what put it back; nothing is revoked, and the next call puts the right one in use and lets the old one drain anew", ErrNotInUse, t.s.Current.Credential, t.s.Old.Credential)
+	return errors.Join(t.enter(ctx, Activating, func(s *RotationState) {
+		next := s.Current
+		s.Current, s.Next, s.Old = *s.Old, &next, nil
+	}), problem)
+}
+
+// client reports whether revoking a credential would mean to remove the client that is in use:
+// it has no name of its own at the server.
+func (t *turn) client(c Credential) bool {
+	return c.KeyID == "" && c.ClientID == t.s.Current.ClientID
+}
+
+// revokeAtServer has a credential revoked, by a person where a program could hit another one.
+func (t *turn) revokeAtServer(ctx context.Context, c Credential) error {
+	if !t.client(c) {
+		return t.r.Issuer.Revoke(ctx, c.public())
+	}
+	name := "the old secret"
+	if c.Label != "" {
+		name = "the secret with the label " + setting.OneLine(c.Label)
+	}
+	return &ActionError{fmt.Sprintf("at the server, remove %s of client %s, and leave %s, which is in use", name, c.ClientID, t.s.Current.Credential)}
 }
 
 // confirm looks whether the revoked credential is refused, and the current one is not: a server
@@ -536,7 +649,7 @@ func (t *turn) confirm(ctx context.Context) (more bool, err error) {
 
 // again revokes what should be revoked already.
 func (t *turn) again(ctx context.Context) error {
-	err := t.r.Issuer.Revoke(ctx, t.s.Old.public())
+	err := t.revokeAtServer(ctx, t.s.Old.Credential)
 	if err != nil && !errors.As(err, new(*ActionError)) {
 		return failed("revoking %s again", t.s.Old.Credential, err)
 	}

@@ -247,7 +247,7 @@ func TestCurrentRefusedBeforeRevoking(t *testing.T) {
 // the old one back by hand, or one made by hand, and the turn goes on with that.
 func TestCurrentRefusedAfterResuming(t *testing.T) {
 	for _, back := range []apisec.Credential{
-		{ClientID: id, Secret: connsec.NewSecret(strong)},
+		{ClientID: id, KeyID: "first", Secret: connsec.NewSecret(strong)},
 		{ClientID: "by hand", Secret: connsec.NewSecret("0f9e8d7c6b5a49382716f5e4d3c2b1a0f9e8d7c6")},
 	} {
 		w := newWorld()
@@ -718,7 +718,7 @@ func TestAdoptAndStart(t *testing.T) {
 	other.ClientID = "another"
 	w.put(other)
 	_, err = r.Start(t.Context(), other)
-	require.ErrorContains(t, err, "is recorded as "+id+", not another")
+	require.ErrorContains(t, err, "is recorded as "+id+" (first), not another")
 	_, err = r.Adopt(t.Context(), other)
 	require.NoError(t, err)
 	r.Name = "something else"

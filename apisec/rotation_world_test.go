@@ -30,6 +30,7 @@ type world struct {
 	slow       int  // so many more looks at a new credential are refused
 	lingers    int  // so many more looks at a revoked one succeed
 	lenient    bool // revoking does nothing
+	unreadable bool // nobody can tell what clients use
 
 	// point is called before and after each act, and may panic or return an error.
 	point func(name string) error
@@ -40,7 +41,7 @@ var errServer = errors.New("the server answers 503")
 
 func newWorld() *world {
 	w := &world{now: today, live: map[string]apisec.Credential{}}
-	w.active = apisec.Credential{ClientID: id, Secret: connsec.NewSecret(strong), Created: today.AddDate(0, 0, -80)}
+	w.active = apisec.Credential{ClientID: id, KeyID: "first", Secret: connsec.NewSecret(strong), Created: today.AddDate(0, 0, -80)}
 	w.put(w.active)
 	return w
 }
@@ -136,6 +137,14 @@ func (w *world) Activate(_ context.Context, c apisec.Credential) error {
 
 func (w *world) Discard(context.Context, apisec.Credential) error {
 	return w.act("discard", func() error { w.staged = nil; return nil })
+}
+
+// Read tells what clients use, without the server's name for it. It is no point: it changes nothing.
+func (w *world) Read(context.Context) (apisec.Credential, error) {
+	if w.unreadable {
+		return apisec.Credential{}, errServer
+	}
+	return apisec.Credential{ClientID: w.active.ClientID, Secret: w.active.Secret}, nil
 }
 
 func (w *world) Verify(_ context.Context, c apisec.Credential) error {

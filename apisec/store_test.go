@@ -198,7 +198,7 @@ func TestImpossibleStates(t *testing.T) {
 		"the old one is missing":       {`"draining"`, `"steady"`},
 		"the next one is missing":      {`"draining"`, `"verifying"`},
 		"unknown field":                {`"turns"`, `"twists"`},
-		"the old one is the current":   {`"key_id": "key-1",`, ``},
+		"the old one is the current":   {`"key_id": "key-1"`, `"key_id": "first"`},
 		"a secret that belongs to not": {`"old": "` + strong, `"next": "` + strong},
 		"the old one: it has no secre": {`"old": "` + strong + `"`, `"old": ""`},
 		"is missing or impossible":     {`"clock": "2026`, `"clock": "1926`},
@@ -251,13 +251,13 @@ func TestFileDistributor(t *testing.T) {
 	second := apisec.Credential{ClientID: "b", Secret: connsec.NewSecret("s2")}
 	for range 2 { // again changes nothing
 		require.NoError(t, d.Activate(t.Context(), first))
-		got, err := d.Read()
+		got, err := d.Read(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, "a", got.ClientID)
 		assert.True(t, got.Secret.Equal(first.Secret))
 		require.NoError(t, d.Stage(t.Context(), second))
 		assert.FileExists(t, path+".next")
-		got, err = d.Read()
+		got, err = d.Read(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, "a", got.ClientID, "staged is not in use")
 	}
@@ -272,7 +272,7 @@ func TestFileDistributor(t *testing.T) {
 	require.NoError(t, d.Discard(t.Context(), second))
 	assert.NoFileExists(t, path+".next")
 	require.NoError(t, d.Activate(t.Context(), second))
-	got, err := d.Read()
+	got, err := d.Read(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "b", got.ClientID)
 	if runtime.GOOS != "windows" {
@@ -280,10 +280,10 @@ func TestFileDistributor(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		require.NoError(t, os.Chmod(path, 0o644))
-		_, err = d.Read()
+		_, err = d.Read(t.Context())
 		require.ErrorContains(t, err, "may be read or changed by")
 		require.NoError(t, d.Activate(t.Context(), second), "and is put right")
-		_, err = d.Read()
+		_, err = d.Read(t.Context())
 		require.NoError(t, err)
 	}
 
@@ -292,7 +292,7 @@ func TestFileDistributor(t *testing.T) {
 	text, err := os.ReadFile(bare.Path)
 	require.NoError(t, err)
 	assert.Equal(t, "s\"1<\n", string(text))
-	got, err = bare.Read()
+	got, err = bare.Read(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "a", got.ClientID)
 	assert.True(t, got.Secret.Equal(first.Secret))
@@ -300,7 +300,7 @@ func TestFileDistributor(t *testing.T) {
 
 	for _, text := range []string{"", "{", `{"client_id":"a"}`, `{"client_secret":"hunter2"}`} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		_, err := d.Read()
+		_, err := d.Read(t.Context())
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "hunter2")
 	}
@@ -320,11 +320,11 @@ func TestFileDistributorKilled(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, hooked.Activate(t.Context(), second), errInjected)
-		got, err := d.Read()
+		got, err := d.Read(t.Context())
 		require.NoError(t, err)
 		assert.Contains(t, []string{"a", "b"}, got.ClientID)
 		require.NoError(t, d.Activate(t.Context(), second))
-		got, err = d.Read()
+		got, err = d.Read(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, "b", got.ClientID)
 		left, err := filepath.Glob(d.Path + "*")

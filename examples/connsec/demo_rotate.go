@@ -82,7 +82,7 @@ func demoRotation(ctx context.Context, w io.Writer) error {
 			now = from
 		}
 	}
-	used, err := place.Read()
+	used, err := place.Read(ctx)
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func (f *rotateFlags) rotation(ctx context.Context, c *call, asks bool) (apisec.
 		if f.nextID == "" {
 			f.nextID = id
 		}
-		next, err := apisec.FileDistributor{Path: f.nextFile, Format: apisec.BareFormat, ClientID: f.nextID}.Read()
+		next, err := apisec.FileDistributor{Path: f.nextFile, Format: apisec.BareFormat, ClientID: f.nextID}.Read(ctx)
 		if err != nil {
 			return r, err
 		}
@@ -146,15 +146,15 @@ func (f *rotateFlags) rotation(ctx context.Context, c *call, asks bool) (apisec.
 }
 
 // current reads the credential in use.
-func (f *rotateFlags) current(r apisec.Rotation) (c apisec.Credential, err error) {
+func (f *rotateFlags) current(ctx context.Context, r apisec.Rotation) (c apisec.Credential, err error) {
 	switch place, is := r.Distributor.(apisec.FileDistributor); {
 	case f.secretFile != "":
 		if f.id == "" {
 			return c, usagef("--secret-file needs --id")
 		}
-		c, err = apisec.FileDistributor{Path: f.secretFile, Format: apisec.BareFormat, ClientID: f.id}.Read()
+		c, err = apisec.FileDistributor{Path: f.secretFile, Format: apisec.BareFormat, ClientID: f.id}.Read(ctx)
 	case is:
-		c, err = place.Read()
+		c, err = place.Read(ctx)
 	default:
 		return c, usagef("give --place, or --id and --secret-file, for the secret in use")
 	}
@@ -162,7 +162,7 @@ func (f *rotateFlags) current(r apisec.Rotation) (c apisec.Credential, err error
 		return c, err
 	}
 	// The server's name for it is known if it came into use by a turn.
-	if o, err := r.Observe(context.Background()); err == nil && o.State.Current.ClientID == c.ClientID {
+	if o, err := r.Observe(ctx); err == nil && o.State.Current.ClientID == c.ClientID {
 		c.KeyID = o.State.Current.KeyID
 	}
 	if f.created == "" {
@@ -200,7 +200,7 @@ func rotateStart() command {
 				if err != nil {
 					return err
 				}
-				current, err := f.current(r)
+				current, err := f.current(ctx, r)
 				if err != nil {
 					return err
 				}
@@ -300,7 +300,7 @@ func rotateAdopt() command {
 				if err != nil {
 					return err
 				}
-				current, err := f.current(r)
+				current, err := f.current(ctx, r)
 				if err != nil {
 					return err
 				}
