@@ -183,7 +183,8 @@ func TestRestoredStates(t *testing.T) {
 		all := len(every)
 		require.Greater(t, all, 30)
 		for until := 1; until <= all; until++ {
-			for restored := until % 11; restored < until; restored += 11 {
+			step := map[bool]int{false: 4, true: 9}[secretOnce] // every pair takes a minute
+			for restored := (until + 2) % step; restored < until; restored += step {
 				w, reached := reach(until)
 				require.True(t, reached)
 				at := fmt.Sprintf("state %d put back after %d, secrets shown once: %t", restored+1, until, secretOnce)
@@ -197,12 +198,12 @@ func TestRestoredStates(t *testing.T) {
 					return nil
 				}
 				revision, still := uint64(0), 0
-				for n := 0; n < 12 && still < 3; n++ { // until it has ended, or a person is needed
+				for n := 0; n < 8 && still < 3; n++ { // until it has ended, or a person is needed
 					o, _ := w.rotation().Continue(t.Context())
 					if still++; o.State.Revision != revision {
 						revision, still = o.State.Revision, 0
 					}
-					w.now = w.now.Add(9 * time.Hour)
+					w.now = w.now.Add(13 * time.Hour)
 				}
 			}
 		}

@@ -212,9 +212,18 @@ func rotateStart() command {
 				if err == nil {
 					o, err = r.Continue(ctx)
 				}
+				f.noteNextFile(c, o)
 				return c.finishRotation(o, err)
 			}
 		},
+	}
+}
+
+// noteNextFile reminds of a copy of the secret that nobody needs any more.
+func (f *rotateFlags) noteNextFile(c *call, o apisec.RotationObservation) {
+	s := o.State
+	if f.nextFile != "" && f.place != "" && s.Old != nil && s.Failure == nil {
+		c.note("clients have the secret from %s now: remove %s", f.place, f.nextFile)
 	}
 }
 
@@ -237,7 +246,9 @@ func rotateContinue() command {
 						return err
 					}
 				}
-				return c.finishRotation(r.Continue(ctx))
+				o, err := r.Continue(ctx)
+				f.noteNextFile(c, o)
+				return c.finishRotation(o, err)
 			}
 		},
 	}
@@ -391,12 +402,25 @@ func (c *call) writeRotation(o apisec.RotationObservation) {
 		what = "from " + day(from) + " on: " + what
 	}
 	line("to do", "%s", what)
-	switch {
-	case s.Todo == "":
-	case s.Step == apisec.Creating:
-		line("then", "connsec secret rotate continue --next-id ID --next-file FILE …")
-	case s.Step == apisec.Activating:
-		line("then", "connsec secret rotate continue --done …")
-	}
+	line("then", "connsec secret rotate %s …", thenRun(o))
 	fmt.Fprintln(c.out)
+}
+
+// thenRun is the command that follows on what is to do; the flags that say where things are stay.
+func thenRun(o apisec.RotationObservation) string {
+	s := o.State
+	_, known := o.Due()
+	switch {
+	case s.Clock.Sub(o.At) > time.Minute:
+		return "continue --accept-clock"
+	case s.Step == apisec.Creating && s.Todo != "":
+		return "continue --next-id ID --next-file FILE"
+	case s.Step == apisec.Activating && s.Todo != "":
+		return "continue --done"
+	case s.Step == apisec.Steady && !known:
+		return "adopt --created DATE"
+	case s.Step == apisec.Steady:
+		return "start"
+	}
+	return "continue"
 }
