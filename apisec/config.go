@@ -129,7 +129,7 @@ type Client struct {
 	// Secret is the client secret.
 	Secret connsec.Secret `json:"secret,omitzero"`
 	// TokenURL is where tokens are issued: https, with a fully qualified name, and neither
-	// user, query nor fragment.
+	// credentials nor a fragment.
 	TokenURL string `json:"token_url"`
 	// Style defaults to Basic.
 	Style Style `json:"style"`

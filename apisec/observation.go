@@ -49,6 +49,7 @@ type Answer struct {
 	Token      bool     `json:"token,omitempty"`      // it gives out an access token
 	NoStore    bool     `json:"no_store,omitempty"`   // Cache-Control: no-store
 	Challenges []string `json:"challenges,omitempty"` // schemes of WWW-Authenticate
+	Unread     string   `json:"unread,omitempty"`     // why its body was not read
 	Redirect   string   `json:"redirect,omitempty"`   // scheme and host of Location
 	Echoes     bool     `json:"echoes,omitempty"`     // the secret that was sent is in it
 }

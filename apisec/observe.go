@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
@@ -216,12 +218,12 @@ func ask(ctx context.Context, transport *http.Transport, u *url.URL, c Client) A
 		return Answer{Problem: setting.OneLine(plainError(ctx, err).Error()), Closed: problem.Kind == tlscheck.Refused}
 	}
 	defer resp.Body.Close()
-	a, _, _ := answerOf(resp, c.Secret)
+	a, _, _ := answerOf(resp, c)
 	return a
 }
 
 // answerOf reads an answer, and what it says beside the token.
-func answerOf(resp *http.Response, secret connsec.Secret) (Answer, Token, *TokenError) {
+func answerOf(resp *http.Response, c Client) (Answer, Token, *TokenError) {
 	body, problem := readAnswer(resp)
 	token, wrong := parseAnswer(resp.StatusCode, body, problem, time.Time{})
 	a := Answer{Status: resp.StatusCode, Token: wrong == nil && !token.Value.IsEmpty()}
@@ -242,8 +244,34 @@ func answerOf(resp *http.Response, secret connsec.Secret) (Answer, Token, *Token
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		a.Redirect = setting.OneLine((&url.URL{Scheme: to.Scheme, Host: to.Host}).String())
 	}
-	a.Echoes = !secret.IsEmpty() && bytes.Contains(body, []byte(secret.Reveal()))
+	if body == nil {
+		a.Unread = problem
+	}
+	a.Echoes = echoes(resp.Header, body, c)
 	return a, token, wrong
+}
+
+// echoes reports whether an answer has the secret in one of the forms in which it may have been
+// sent. Error pages show bodies, and headers.
+func echoes(header http.Header, body []byte, c Client) bool {
+	secret := c.Secret.Reveal()
+	if secret == "" {
+		return false
+	}
+	escaped := url.QueryEscape(secret)
+	quoted, _ := json.Marshal(secret) // of a text, so there is no error
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID) + ":" + escaped))
+	for _, form := range []string{secret, escaped, string(quoted[1 : len(quoted)-1]), basic} {
+		if bytes.Contains(body, []byte(form)) {
+			return true
+		}
+		for _, values := range header {
+			if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, form) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // tryToken asks with the real secret, if the setting is one that may be used.
@@ -264,7 +292,7 @@ func (c Client) tryToken(ctx context.Context) *TokenAnswer {
 		return &TokenAnswer{Answer: Answer{Problem: setting.OneLine(plainError(ctx, err).Error())}}
 	}
 	defer resp.Body.Close()
-	a, token, wrong := answerOf(resp, c.Secret)
+	a, token, wrong := answerOf(resp, c)
 	t := &TokenAnswer{Answer: a}
 	if wrong != nil {
 		t.Wrong = wrong.Problem

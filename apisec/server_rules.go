@@ -78,9 +78,24 @@ func (o Observation) unasked() bool { return o.Problem != "" || o.Stranger.Probl
 
 const unasked = "the endpoint could not be asked, see api-unknown-client-accepted"
 
-// refuses reports whether an answer turns the client down, and not the request alone.
+// refuses reports whether an answer turns the client down, and not the request alone: one that is
+// malformed, or asks for an unknown scope or grant, may be turned down before anybody looks at who
+// sent it, or after it passed.
 func (a Answer) refuses() bool {
-	return a.Problem == "" && !a.Token && (a.Status == http.StatusUnauthorized || a.Code == "invalid_client" || a.Status == http.StatusBadRequest && a.Code != "")
+	if a.Problem != "" || a.Token {
+		return false
+	}
+	switch a.Code {
+	case "invalid_client", "unauthorized_client", "invalid_grant":
+		return true
+	}
+	return a.Status == http.StatusUnauthorized
+}
+
+// decided reports whether an answer is one to this request: a server that is busy, limits how
+// often it is asked, or sends elsewhere has not looked at it.
+func (a Answer) decided() bool {
+	return a.Problem == "" && (a.Token || a.Status/100 == 4 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusTooManyRequests)
 }
 
 func orNone(code string) string {
@@ -112,10 +127,13 @@ func judgeInClear(o Observation) connsec.Verdict {
 		return connsec.Passed("nothing answers on the port without TLS")
 	case a.Problem != "":
 		return connsec.Unknown("on the port without TLS: %s", a.Problem)
-	case a.Token, a.refuses():
+	case a.Token, a.refuses(), a.Code != "":
 		return connsec.Failed("without TLS a token request is answered as with it").With("status", a.Status).With("error", orNone(a.Code))
 	case strings.HasPrefix(a.Redirect, "https://"):
 		return connsec.Failed("a token request without TLS is redirected to https, when the secret has been sent already").As(connsec.Low).With("status", a.Status)
+	case a.same(o.Stranger):
+		// As over TLS, where nobody knows whether it was the client or the way that was wrong.
+		return connsec.Unknown("a token request without TLS is answered %d, as it is with TLS, which does not tell", a.Status).With("status", a.Status)
 	case a.Status == http.StatusForbidden, a.Status == http.StatusNotFound, a.Status == http.StatusUpgradeRequired, a.Status == http.StatusGone:
 		return connsec.Passed("a token request without TLS is turned down").With("status", a.Status)
 	}
@@ -151,6 +169,8 @@ func judgeInQuery(o Observation) connsec.Verdict {
 		return connsec.Unknown("there is nothing to compare with")
 	case o.InQuery.Token && !o.Nobody.Token:
 		return connsec.Failed("a client in the URL was given a token").As(connsec.Critical)
+	case !o.Stranger.decided(), !o.Nobody.decided(), !o.InQuery.decided():
+		return connsec.Unknown("the endpoint answers %d, %d and %d to a client, to none and to one in the URL, which does not tell", o.Stranger.Status, o.Nobody.Status, o.InQuery.Status)
 	case o.Stranger.same(o.Nobody):
 		// Both are refused alike, so the third answer cannot show which of them it takes it for.
 		return connsec.Unknown("an unknown client and none at all are answered alike, so that it cannot be seen")
@@ -177,6 +197,10 @@ func judgeEcho(o Observation) connsec.Verdict {
 		return connsec.Skipped(unasked)
 	case o.Stranger.Echoes, o.Token != nil && o.Token.Echoes:
 		return connsec.Failed("the secret that was sent stands in the answer")
+	case o.Stranger.Unread != "":
+		return connsec.Unknown("%s, and was not read", o.Stranger.Unread)
+	case o.Token != nil && o.Token.Unread != "":
+		return connsec.Unknown("%s, and was not read", o.Token.Unread)
 	}
 	return connsec.Passed("the secret that was sent is not in the answer")
 }

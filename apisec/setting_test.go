@@ -172,6 +172,9 @@ func TestGoodSecretsPass(t *testing.T) {
 			require.Equal(rt, connsec.Pass, c.Validate().Of(apisec.RuleSecretWeak)[0].Outcome, s)
 		}
 	})
+	for _, s := range []string{"fee713e5ca995981ae765262aa14781b", "7210cf701eeea090600690e8953b35c1"} { // random ones that look worst
+		assert.Equal(t, connsec.Pass, with(client(), func(c *apisec.Client) { c.Secret = connsec.NewSecret(s) }).Validate().Of(apisec.RuleSecretWeak)[0].Outcome, s)
+	}
 	assert.False(t, apisec.NewSecret().Equal(apisec.NewSecret()))
 }
 
