@@ -243,6 +243,19 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 		"another port": "https://" + host + "/api",
 		"an address":   other.URL,
 		"below":        "https://a." + host + ":8093/api",
+		"dots":         "https://" + host + "..:8093/api",
+		"as a user":    "https://" + host + ":8093@api.corp.internal/api",
+		"as a path":    "https://api.corp.internal/" + host + ":8093",
+		"back slash":   "https://api.corp.internal\\@" + host + ":8093/api",
+		"port 0":       "https://" + host + ":0/api",
+		"a long port":  "https://" + host + ":73629/api", // 8093 in 16 bits
+		"IPv6":         "https://[::1]:8093/api",
+		"mapped IPv4":  "https://[::ffff:127.0.0.1]:8093/api",
+		"zone":         "https://[fe80::1%25" + host + "]:8093/api",
+		"punycode":     "https://xn--" + host + ":8093/api",
+		"homograph":    "https://cеntral.corp.internal:8093/api", // a Cyrillic letter
+		"no scheme":    "//api.corp.internal:8093/api",
+		"ftp":          "ftp://" + host + ":8093/api",
 	} {
 		for way, through := range map[string]func(*issuer) string{
 			"asked": func(*issuer) string { return url },
@@ -260,20 +273,46 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 				s := &issuer{}
 				client, _ := started(t, s, func(c *apisec.Client) { c.Dialer = network })
 				before := network.n.Load()
-				req, _ := http.NewRequestWithContext(deadline(t), http.MethodGet, through(s), nil)
+				req, err := http.NewRequestWithContext(deadline(t), http.MethodGet, through(s), nil)
+				if err != nil {
+					require.Equal(t, "asked", way)
+					return // no URL at all
+				}
 				resp, err := client.Do(req)
-				if way == "redirected" {
-					require.NoError(t, err)
+				if err == nil {
+					require.Equal(t, "redirected", way)
 					assert.Equal(t, 307, resp.StatusCode)
 					resp.Body.Close()
-				} else {
-					require.Error(t, err)
 				}
 				assert.Equal(t, before, network.n.Load(), "no connection")
 			})
 		}
 	}
 	assert.Zero(t, elsewhere.Load())
+}
+
+// TestSpellingsOfItsHost: one host has several spellings, and gets the token at the one port, on
+// connections to itself alone.
+func TestSpellingsOfItsHost(t *testing.T) {
+	s := &issuer{}
+	var seen []string
+	s.calling = func(_ http.ResponseWriter, r *http.Request) bool { seen = append(seen, r.Host); return false }
+	client, _ := started(t, s, nil)
+	for _, url := range []string{
+		"https://" + host + ".:8093/api/reports", "https://" + strings.ToUpper(host) + ":8093/api/reports", "https://" + host + ":08093/api/reports",
+		"https://user:password@" + host + ":8093/api/reports",
+	} {
+		req, err := http.NewRequestWithContext(deadline(t), http.MethodGet, url, nil)
+		require.NoError(t, err)
+		req.Host = "api.corp.internal" // another one behind the same certificate
+		req.Header.Set("Host", "api.corp.internal")
+		status, _ := do(t, client, req)
+		assert.Equal(t, 200, status, url)
+	}
+	require.Len(t, seen, 4)
+	for _, h := range seen {
+		assert.Contains(t, strings.ToLower(h), host)
+	}
 }
 
 func TestRedirectsAmongItsHosts(t *testing.T) {

@@ -183,7 +183,7 @@ var RuleRotationOverlap = &connsec.Rule{
 	ID: "api-rotation-overlap-long", Title: "Two client secrets are valid for longer than 72 hours",
 	Why:      "The old secret is replaced because it may be known. As long as it is accepted beside the new one, nothing has changed for who knows it.",
 	Fix:      "Let the old secret drain for a day, at most three, and revoke it: continue the turn.",
-	Severity: connsec.Medium, Refs: []connsec.Citation{owasp("2.7.2 Rotation")}, Since: "0.1.0",
+	Severity: connsec.Medium, Refs: []connsec.Citation{owasp("2.7.3 Revocation")}, Since: "0.1.0",
 }
 
 func judgeOverlapPolicy(p RotationPolicy) connsec.Verdict {
@@ -242,7 +242,7 @@ var RuleNotRevoked = &connsec.Rule{
 	ID: "api-secret-not-revoked", Title: "The server accepts a client secret that was revoked",
 	Why:      "Whoever has the old secret, which is why it was replaced, still gets tokens.",
 	Fix:      "Remove the secret at the server, or the client that it belongs to; restart what keeps answers. Then continue.",
-	Severity: connsec.Critical, Refs: []connsec.Citation{owasp("2.7.2 Rotation"), rfc("6749", "5.2")}, Since: "0.1.0",
+	Severity: connsec.Critical, Refs: []connsec.Citation{owasp("2.7.3 Revocation"), rfc("6749", "5.2")}, Since: "0.1.0",
 }
 
 func judgeNotRevoked(o RotationObservation) connsec.Verdict {

@@ -464,7 +464,7 @@ var RuleSecretNoOwner = &connsec.Rule{
 	Why:      "When it leaks, nobody knows what stops if it is revoked; so it is not revoked.",
 	Fix:      "Name a person or a team as its owner.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{owasp("2.7 Secret Lifecycle"), rfc("6819", "5.2.3.6")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{owasp("2.11 Metadata"), rfc("6819", "5.2.3.6")}, Since: "0.1.0",
 }
 
 func judgeNoOwner(j judged) connsec.Verdict {
