@@ -522,6 +522,7 @@ func (h hole) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // TestAHostThatIsOff: the attempt ends with the request, and not some time later.
 func TestAHostThatIsOff(t *testing.T) {
+	t.Parallel()
 	h := hole{make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -535,6 +536,7 @@ func TestAHostThatIsOff(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	c := endpoint(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()

@@ -101,6 +101,7 @@ func closedPort(tb testing.TB) uint16 {
 }
 
 func TestServers(t *testing.T) {
+	t.Parallel()
 	type rules = []*connsec.Rule
 	tests := map[string]struct {
 		server  *tokenServer

@@ -22,6 +22,7 @@ import (
 
 // TestPython has another implementation of TLS, HTTP, Basic, forms and JSON at the other end.
 func TestPython(t *testing.T) {
+	t.Parallel()
 	python := realsrv.Need(t, "python3")
 	script, err := filepath.Abs(filepath.Join("testdata", "token_server.py"))
 	require.NoError(t, err)
@@ -30,6 +31,7 @@ func TestPython(t *testing.T) {
 	const oddID, oddSecret = "a:b c/é+%&=\"", strong + "ü:+ %41&="
 	for _, style := range []apisec.Style{apisec.Basic, apisec.Form, apisec.JSON} {
 		t.Run(style.String(), func(t *testing.T) {
+			t.Parallel()
 			secretFile := filepath.Join(t.TempDir(), "secret")
 			require.NoError(t, os.WriteFile(secretFile, []byte(oddSecret), 0o600))
 			address := realsrv.Loopback + ":" + strconv.Itoa(realsrv.FreePort(t))

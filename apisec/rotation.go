@@ -21,8 +21,8 @@ import (
 //
 // What is about to be done is stored before it is done, and again when it was. So a turn may be
 // killed at any instant, and Continue goes on from there to the same end. Nothing is put in use
-// that was not seen to work, and nothing is revoked unless the one in use has just been seen to
-// work. If the server does not say, the rotation stays where it is: a timeout or an error 500
+// that has not just been seen to work, and nothing is revoked unless the one in use has, too, and
+// is what clients read, where the distributor can tell (see [Reader]). If the server does not say, the rotation stays where it is: a timeout or an error 500
 // is neither.
 //
 // From the start of a turn until its end the state holds the current, the next and the old
@@ -160,8 +160,9 @@ func (r Rotation) now() time.Time {
 // it. Its secret is not stored.
 //
 // While a turn is under way it is [ErrTurning], except where the turn cannot go on because the
-// server refuses the credential in use: a person has put another one in use, or the old one
-// back, and the turn goes on with that, and drains anew.
+// server refuses the credential in use, before the next one is made or when it is the next one
+// itself: a person has put another one in use, or the old one back, and the turn goes on with
+// that, and drains anew.
 func (r Rotation) Adopt(ctx context.Context, current Credential) (RotationObservation, error) {
 	return r.locked(ctx, func(t *turn) error { return t.adopt(ctx, current) })
 }

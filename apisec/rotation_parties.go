@@ -15,7 +15,8 @@ type Credential struct {
 	// ClientID is what token requests carry as client_id.
 	ClientID string `json:"client_id"`
 	// KeyID is the server's name for this one secret, where a client can have several. Empty:
-	// the client has one, and revoking it means removing the client.
+	// the client has one, and revoking it means removing the client. While another secret of that
+	// client is in use, the issuer is not asked for that, but a person.
 	KeyID string `json:"key_id,omitempty"`
 	// Label is what [Issuer.Create] was given.
 	Label string `json:"label,omitempty"`
@@ -80,7 +81,8 @@ type Distributor interface {
 
 // Reader is a [Distributor] that can tell what clients read now. Nothing is revoked then unless
 // it is the credential that the state takes for the one in use: a configuration tool may have put
-// the old one back, or the state may be older than the truth.
+// the old one back, or the state may be older than the truth. A type that wraps a Distributor has
+// to pass Read on.
 type Reader interface {
 	// Read returns the identifier and the secret that clients read.
 	Read(ctx context.Context) (Credential, error)

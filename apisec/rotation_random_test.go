@@ -15,6 +15,7 @@ import (
 // have a secret that works, nobody else can act, and nothing is revoked before it has drained;
 // and when the trouble ends, so does the turn.
 func TestRandomTurns(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := t.Context()
 		w := newWorld()

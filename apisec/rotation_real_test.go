@@ -44,6 +44,7 @@ func (i clientIssuer) Revoke(ctx context.Context, c apisec.Credential) error {
 // TestIndependentServer turns once in each style against a token endpoint that has nothing in
 // common with this module.
 func TestIndependentServer(t *testing.T) {
+	t.Parallel()
 	python := realsrv.Need(t, "python3")
 	script, err := filepath.Abs("testdata/client_registry.py")
 	require.NoError(t, err)

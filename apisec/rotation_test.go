@@ -55,6 +55,7 @@ var errInjected = errors.New("injected")
 // TestKilledAtEveryPoint kills the process, or makes the act fail, before and after each act
 // and each save of a turn, and lets new processes go on: the end is the same.
 func TestKilledAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	for _, secretOnce := range []bool{false, true} {
 		for _, mode := range []string{"killed", "error"} {
 			plain := newWorld()
@@ -83,6 +84,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 
 // TestKilledTwice does it again for pairs of points.
 func TestKilledTwice(t *testing.T) {
+	t.Parallel()
 	plain := newWorld()
 	plain.turn(t)
 	points := len(plain.trace)
@@ -308,6 +310,7 @@ func TestRevokingHitsBoth(t *testing.T) {
 
 // TestAbort gives up in every step, with and without a crash on the way back.
 func TestAbort(t *testing.T) {
+	t.Parallel()
 	for _, step := range []apisec.Step{apisec.Creating, apisec.Staging, apisec.Verifying, apisec.Activating, apisec.Draining, apisec.Revoking, apisec.Confirming} {
 		for kill := range 30 {
 			w := newWorld()

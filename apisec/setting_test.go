@@ -161,6 +161,7 @@ func TestSeverities(t *testing.T) {
 // TestGoodSecretsPass: what generators of other makes give out is not held for weak, as often
 // as can be tried. 128 bits as hexadecimal digits, base64url and letters.
 func TestGoodSecretsPass(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		own := apisec.NewSecret().Reveal()
 		require.Regexp(rt, `^[0-9a-f]{40}$`, own)

@@ -103,6 +103,7 @@ func TestFileStoreRefuses(t *testing.T) {
 
 // Whatever a crash leaves of a new state, the old one is there.
 func TestTornWrites(t *testing.T) {
+	t.Parallel()
 	_, data := draining(t)
 	path := filepath.Join(t.TempDir(), "state")
 	s := apisec.FileStore{Path: path}
