@@ -3,6 +3,7 @@ package apisec_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -280,4 +281,33 @@ func TestAdoptBeforeTheNextOneIsMade(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, apisec.Creating, o.State.Step)
 	w.settled(t, w.turn(t))
+}
+
+// What a person has to do is recorded however long it is.
+func TestLongTodo(t *testing.T) {
+	w := newWorld()
+	r := w.rotation()
+	todo := strings.Repeat("é", 400)
+	r.Issuer = &strangeIssuer{world: w, create: func() (apisec.Credential, error) { return apisec.Credential{}, &apisec.ActionError{Todo: todo} }}
+	_, err := r.Start(t.Context(), w.active)
+	require.NoError(t, err)
+	o, err := r.Continue(t.Context())
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(o.State.Todo, "éé"))
+	assert.True(t, strings.HasSuffix(o.State.Todo, "é…"))
+
+	// So is why a turn was given up, with the longest identifiers that there can be.
+	w = newWorld()
+	r = w.rotation()
+	next := apisec.Credential{ClientID: strings.Repeat("c", 500), KeyID: strings.Repeat("k", 500), Secret: apisec.NewSecret()}
+	r.Issuer = &strangeIssuer{world: w, create: func() (apisec.Credential, error) { return next, nil }}
+	_, err = r.Start(t.Context(), w.active)
+	require.NoError(t, err)
+	for range 40 {
+		o, err = r.Continue(t.Context())
+		require.NoError(t, err)
+		w.now = w.now.Add(time.Minute)
+	}
+	assert.Equal(t, apisec.Steady, o.State.Step)
+	assert.Contains(t, o.State.Failure.Reason, "the server refuses ccc")
 }

@@ -511,7 +511,7 @@ func (t *turn) refused(ctx context.Context, s RotationState) (*Failure, error) {
 	if s.Tries.Last.Sub(s.Tries.First) < s.Policy.Settle {
 		return nil, t.store(ctx, s)
 	}
-	return &Failure{At: t.stamp(), Reason: fmt.Sprintf("the server refuses %s: %d looks in %s", s.Next.Credential, s.Tries.Count, s.Tries.Last.Sub(s.Tries.First).Round(time.Second))}, nil
+	return &Failure{At: t.stamp(), Reason: fmt.Sprintf("the server refuses %s: %d looks in %s", setting.OneLine(s.Next.String()), s.Tries.Count, s.Tries.Last.Sub(s.Tries.First).Round(time.Second))}, nil
 }
 
 // activate puts the next credential in use. It worked when the step began, which may be days ago:
