@@ -38,7 +38,10 @@ func (s FileStore) Lock(context.Context) (func(), error) {
 	}
 	got, err := disk.TryLock(f)
 	if err == nil && got {
-		return func() { _ = f.Close() }, nil
+		return func() {
+			_ = disk.Unlock(f)
+			_ = f.Close()
+		}, nil
 	}
 	_ = f.Close()
 	if err != nil {

@@ -42,6 +42,10 @@ func SyncDir(dir string) error {
 	return f.Sync()
 }
 
+// Unlock gives the lock back before the file is closed. Closing alone does not do it at once: a
+// child process that is being started meanwhile has the file open, too, until it runs its program.
+func Unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // TryLock takes the exclusive lock of an open file, and reports false if somebody has it. The
 // system gives it back when the file is closed or its process ends, however that ends.
 func TryLock(f *os.File) (bool, error) {

@@ -14,6 +14,11 @@ func CopyOwner(*os.File, string) error { return nil }
 // SyncDir does nothing: NTFS journals renames, and directories cannot be flushed.
 func SyncDir(string) error { return nil }
 
+// Unlock gives the lock back before the file is closed, which does it at some time only.
+func Unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
+}
+
 // TryLock takes the exclusive lock of an open file, and reports false if somebody has it. The
 // system gives it back when the file is closed or its process ends, however that ends.
 func TryLock(f *os.File) (bool, error) {
