@@ -2,7 +2,6 @@ package trap
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -435,16 +434,15 @@ func (s *REST) sound() string {
 }
 
 func (s *REST) bomb(w io.Writer) error {
-	var packed bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	// The header goes first, so that a client that refuses it does not wait for the packing.
+	if _, err := io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if _, err := io.Copy(z, io.MultiReader(io.LimitReader(spaces{}, 64<<20), strings.NewReader(s.sound()))); err != nil {
 		return err
 	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	_, err := io.Copy(w, io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"), &packed))
-	return err
+	return z.Close()
 }
 
 // drip sends an answer that would take hours.
