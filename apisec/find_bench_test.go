@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -59,6 +60,53 @@ func BenchmarkSearch(b *testing.B) {
 			}
 			if found > 0 {
 				b.Fatal("found ", found)
+			}
+		})
+	}
+}
+
+// BenchmarkNear looks through what passes the sieve and is no secret, or many secrets, as
+// somebody may write to a log who knows a part of one, or what patterns look for.
+func BenchmarkNear(b *testing.B) {
+	const hex40 = "3f8a1c0d9be24576a1f0c3d2e5b49708fe6d1a2c"
+	wide := func(s string) string { return string(wideBytes(s, false)) }
+	signs := "aB3$x/Y+z=&\"'<>%\\~9k|{}`^;:,Q"
+	for _, bb := range []struct {
+		name, secret, text string
+		patterns           bool
+	}{
+		{"all but the last", hex40, hex40[:39] + "\n", false},
+		{"all but the first", hex40, hex40[1:] + "\n", false},
+		{"eight", hex40, hex40[:8], false},
+		{"middle eight", hex40, hex40[16:24] + "\n", false},
+		{"UTF-16", hex40, wide(hex40[:39] + "\n"), false},
+		{"UTF-16 eight", hex40, wide(hex40[:8]), false},
+		{"signs", signs, signs[:len(signs)-1] + "\n", false},
+		{"signs UTF-16", signs, wide(signs[:len(signs)-1] + "\n"), false},
+		{"short", "q7/Zk+2w", "q7/Zk+2x", false},
+		{"short UTF-16", "q7/Zk+2w", wide("q7/Zk+2x"), false},
+		{"gaps", hex40, strings.Join(strings.Split(hex40[1:], ""), strings.Repeat("\n", 20)), false},
+		{"long gap", hex40, strings.Repeat("\n", 120) + hex40[8:24], false},
+		{"base64", hex40, "M2Y4YTFjMGQ5YmUyNDU3NmExZjBjM2QyZTViNDk3MDhmZTZkMWEyYw"[:40] + "\n", false},
+		{"hits", hex40, hex40, false},
+		{"pwd", hex40, "pwd=abcd;", true},
+		{"url", hex40, "x://a:bcde@", true},
+		{"secret", hex40, "client_secret=abcdef0123456789 ", true},
+		{"key", hex40, "-----BEGIN PRIVATE KEY-----abcdefghijklmnopqrstuvwxyz0123456789\n", true},
+		{"key letters", hex40, "-----BEGIN PRIVATE KEY-----\n" + strings.Repeat("a", 100), true},
+		{"Q~", hex40, "1Q~", true},
+		{"secret secret", hex40, "apisecret", true},
+	} {
+		text := bytes.Repeat([]byte(bb.text), (1<<20)/len(bb.text))
+		b.Run(bb.name, func(b *testing.B) {
+			s := newSearcher(newSieve([]string{bb.secret}), 1, bb.patterns)
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				in := bytes.NewReader(text)
+				head, err := s.head(in)
+				if _, err := s.search(context.Background(), head, err, in, func(match) {}); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

@@ -2,11 +2,11 @@ package apisec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -17,6 +17,7 @@ type match struct {
 	value   string // what a pattern took for a secret; it goes no further than the fingerprint
 	form    string
 	begin   int64
+	end     int64
 	line    int // 0: not a text
 	column  int
 }
@@ -43,9 +44,16 @@ type searcher struct {
 	past []int64
 	seen int64 // the same for patterns
 
-	wide    []byte // of narrowed
-	from    []int32
+	wide    [2]stretch // of both orders
 	scratch scratch
+}
+
+// stretch is what narrowed made of the buffer between two places. Places that pass come close
+// together where somebody plays with part of a secret, so it is kept for the next.
+type stretch struct {
+	low, high int
+	text      []byte
+	from      []int32
 }
 
 func newSearcher(s *sieve, secrets int, patterns bool) *searcher {
@@ -60,6 +68,14 @@ func newSearcher(s *sieve, secrets int, patterns bool) *searcher {
 func (s *searcher) reset() {
 	clear(s.past)
 	s.seen, s.told = 0, 0
+	s.forget()
+}
+
+// forget notes that the buffer holds something else.
+func (s *searcher) forget() {
+	for i := range s.wide {
+		s.wide[i].low, s.wide[i].high = 0, 0
+	}
 }
 
 // head reads the beginning of a stream into the buffer: all of it, if it is short.
@@ -112,6 +128,7 @@ func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Rea
 		drop := max(0, min(from, limit)-s.overlap)
 		lines.drop(text, drop, base)
 		n := copy(s.buf, text[drop:])
+		s.forget()
 		base, from = base+int64(drop), from-drop
 		if s.progress != nil && base-s.told >= progressStep {
 			s.progress(base - s.told)
@@ -162,7 +179,7 @@ func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lin
 		return
 	}
 	s.past[n.secret] = base + int64(end)
-	m := match{secret: n.secret, form: describe(n, order, how), begin: base + int64(begin)}
+	m := match{secret: n.secret, form: describe(n, order, how), begin: base + int64(begin), end: base + int64(end)}
 	m.line, m.column = lines.at(text, begin, base, order != narrow)
 	report(m)
 }
@@ -172,17 +189,24 @@ func (s *searcher) followWide(text []byte, at int, a *anchor) (begin, end int, h
 	if at < 0 {
 		return 0, 0, 0, false
 	}
-	low := at - min(at, 2*a.needle.span)&^1
-	s.wide, s.from = narrowed(text[low:min(len(text), at+2*a.needle.span)], a.width, s.wide, s.from)
-	i, exact := slices.BinarySearch(s.from, int32(at-low))
+	w := &s.wide[a.width-littleEndian]
+	low, high := at-min(at, 2*a.needle.span)&^1, min(len(text), at+2*a.needle.span)
+	if w.low > low || w.high < high || (at-w.low)%2 != 0 {
+		if at < w.high { // this is not the first place around here
+			high = min(len(text), high+chunk/2)
+		}
+		w.low, w.high = low, high
+		w.text, w.from = narrowed(text[low:high], a.width, w.text, w.from)
+	}
+	i, exact := slices.BinarySearch(w.from, int32(at-w.low))
 	if !exact {
 		return 0, 0, 0, false
 	}
-	begin, end, how, ok = a.needle.follow(s.wide, i, a.unit, &s.scratch)
+	begin, end, how, ok = a.needle.follow(w.text, i, a.unit, &s.scratch)
 	if !ok {
 		return 0, 0, 0, false
 	}
-	return low + int(s.from[begin]), low + int(s.from[end]), how, true
+	return w.low + int(w.from[begin]), w.low + int(w.from[end]), how, true
 }
 
 // byteOrder tells the order of a match, for ASCII in UTF-16 can be read in both, a byte apart.
@@ -247,23 +271,18 @@ func (s *searcher) inBytes(text string) ([]match, string) {
 	}
 	s.reset()
 	var found []match
-	type cut struct{ begin, end int }
-	var cuts []cut
-	s.scan([]byte(text), 0, len(text), 0, &lineCounter{}, func(m match) {
-		found = append(found, m)
-		cuts = append(cuts, cut{int(m.begin), int(s.past[m.secret])})
-	})
-	if len(cuts) == 0 {
+	s.scan([]byte(text), 0, len(text), 0, &lineCounter{}, func(m match) { found = append(found, m) })
+	if len(found) == 0 {
 		return nil, text
 	}
-	sort.Slice(cuts, func(i, j int) bool { return cuts[i].begin < cuts[j].begin })
+	slices.SortFunc(found, func(a, b match) int { return cmp.Compare(a.begin, b.begin) })
 	var b strings.Builder
 	at := 0
-	for _, c := range cuts {
-		if c.begin >= at {
-			b.WriteString(text[at:c.begin] + "REDACTED")
+	for _, m := range found {
+		if int(m.begin) >= at {
+			b.WriteString(text[at:m.begin] + "REDACTED")
 		}
-		at = max(at, c.end)
+		at = max(at, int(m.end))
 	}
 	b.WriteString(text[at:])
 	return found, b.String()
@@ -276,6 +295,7 @@ type lineCounter struct {
 	begin int64 // of that line
 	// The place that was asked for last, from which the next is counted on.
 	asked, askedLine int
+	askedBegin       int64 // of its line
 }
 
 // drop notes that the first bytes of the buffer go.
@@ -284,7 +304,7 @@ func (l *lineCounter) drop(text []byte, n int, base int64) {
 	if i := bytes.LastIndexByte(text[:n], '\n'); i >= 0 {
 		l.begin = base + int64(i) + 1
 	}
-	l.asked, l.askedLine = 0, 0
+	l.asked, l.askedLine, l.askedBegin = 0, 0, l.begin
 }
 
 // at returns line and column of a place in the buffer, counted from 1; zeros, if this is no text.
@@ -293,13 +313,13 @@ func (l *lineCounter) at(text []byte, place int, base int64, wide bool) (line, c
 		return 0, 0
 	}
 	if place < l.asked {
-		l.asked, l.askedLine = 0, 0
+		l.asked, l.askedLine, l.askedBegin = 0, 0, l.begin
 	}
-	l.askedLine += bytes.Count(text[l.asked:place], []byte{'\n'})
+	between := text[l.asked:place]
+	if i := bytes.LastIndexByte(between, '\n'); i >= 0 {
+		l.askedLine += bytes.Count(between, []byte{'\n'})
+		l.askedBegin = base + int64(l.asked+i) + 1
+	}
 	l.asked = place
-	begin := l.begin
-	if i := bytes.LastIndexByte(text[:place], '\n'); i >= 0 {
-		begin = base + int64(i) + 1
-	}
-	return l.line + l.askedLine + 1, int(base + int64(place) - begin + 1)
+	return l.line + l.askedLine + 1, int(base + int64(place) - l.askedBegin + 1)
 }

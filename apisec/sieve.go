@@ -121,13 +121,27 @@ func (s *sieve) add(n *needle, f *form, w width) {
 			a.inside = at - f.starts[a.unit]
 			if gram == 8 {
 				key := binary.LittleEndian.Uint64([]byte(f.text[at : at+8]))
-				s.eight[key] = append(s.eight[key], a)
+				s.eight[key] = with(s.eight[key], a)
 			} else {
 				key := binary.LittleEndian.Uint32([]byte(f.text[at : at+4]))
-				s.four[key] = append(s.four[key], a)
+				s.four[key] = with(s.four[key], a)
 			}
 		}
 	}
+}
+
+// with adds an anchor, unless one is there that leads to the same comparison: forms that differ
+// elsewhere only have many windows in common.
+func with(anchors []anchor, a anchor) []anchor {
+	for i := range anchors {
+		if b := &anchors[i]; b.needle == a.needle && b.width == a.width && b.unit == a.unit && b.inside == a.inside {
+			if a.form.literal {
+				*b = a // which is compared first as it is
+			}
+			return anchors
+		}
+	}
+	return append(anchors, a)
 }
 
 func litOf(n *needle) string {
