@@ -3,9 +3,11 @@ package apisec
 import (
 	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"cmp"
 	"compress/bzip2"
+	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"context"
@@ -56,6 +58,9 @@ var unopened = []struct {
 	{"-----BEGIN AGE ENCRYPTED FILE-----", "an age file", Encrypted},
 	{"Salted__", "a file encrypted by openssl enc", Encrypted},
 	{"LUKS\xba\xbe", "an encrypted disk", Encrypted},
+	{"$ANSIBLE_VAULT;", "an Ansible vault", Encrypted},
+	{"\x03\xd9\xa2\x9a", "a KeePass database", Encrypted},
+	{"\xff\x06\x00\x00sNaPpY", "snappy", Unopened},
 }
 
 func formatOf(head []byte) format {
@@ -93,6 +98,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 	s := w.searcher(depth)
 	head, err := s.head(in)
 	f := formatOf(head)
+	if f == notPacked && endsAsZip(head, err, whole, size) {
+		f = isZip
+	}
 	if f != notPacked && depth >= orDefault(w.MaxDepth, defaultMaxDepth) {
 		w.unread(at, TooDeep, fmt.Sprintf("it is an archive inside %d others", depth))
 		f = notPacked
@@ -122,8 +130,56 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 		if name := strings.ToLower(at.path + at.member); strings.HasSuffix(name, ".br") || strings.HasSuffix(name, ".lzma") { // which have no mark
 			w.unread(at, Unopened, "it is called as if it were compressed, in a way that is not opened")
 		}
-		w.plain(ctx, s, head, err, in, at, w.report(at))
+		n, end := s.search(ctx, head, err, in, w.report(at))
+		w.pending += n - s.told
+		w.broke(ctx, at, end, n)
+		if n > int64(len(head)) && whole == nil && end == nil && zipEnd(s.last) >= 0 {
+			w.unread(at, Unopened, "it ends like a ZIP file, such as in a program that unpacks itself, which is not opened inside of others")
+		}
 	}
+}
+
+// endsAsZip knows a ZIP file that has something else in front: a program that unpacks it, a
+// script that runs it, a picture. It needs all of it, in the head or out of order.
+func endsAsZip(head []byte, err error, whole any, size int64) bool {
+	source, ok := whole.(io.ReaderAt)
+	switch {
+	case errors.Is(err, io.EOF):
+		source, size = bytes.NewReader(head), int64(len(head))
+	case !ok || err != nil:
+		return false
+	}
+	program := false
+	for _, magic := range []string{"MZ", "\x7fELF", "#!", "\xcf\xfa\xed\xfe", "\xca\xfe\xba\xbe"} {
+		program = program || bytes.HasPrefix(head, []byte(magic))
+	}
+	// Looking for a comment or a signature behind the end is worth it for programs only.
+	tail := make([]byte, min(size, 22))
+	if program {
+		tail = make([]byte, min(size, 66<<10))
+	}
+	if n, err := source.ReadAt(tail, size-int64(len(tail))); n < len(tail) && err != nil {
+		return false
+	}
+	if zipEnd(tail) >= 0 {
+		return true
+	}
+	if !program || !bytes.Contains(tail, []byte("PK\x05\x06")) {
+		return false
+	}
+	// It may be the data of a program that reads ZIP files.
+	z, err := openZip(source, size)
+	return err == nil && len(z.File) > 0
+}
+
+// zipEnd returns where the last record of a ZIP file (APPNOTE.TXT 4.3.16) begins, if the bytes
+// end with one, or -1.
+func zipEnd(tail []byte) int {
+	i := bytes.LastIndex(tail, []byte("PK\x05\x06"))
+	if i < 0 || i+22 > len(tail) || i+22+int(binary.LittleEndian.Uint16(tail[i+20:])) != len(tail) {
+		return -1
+	}
+	return i
 }
 
 // looseObject knows a file of a git repository that cannot be read as one, since it lies in an
@@ -163,7 +219,7 @@ func (w *worker) broke(ctx context.Context, at place, err error, n int64) {
 func damage(err error) bool {
 	var structural bzip2.StructuralError
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.As(err, &structural) || errors.Is(err, zlib.ErrChecksum) || errors.Is(err, zlib.ErrHeader) ||
-		errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, tar.ErrHeader) || strings.HasPrefix(err.Error(), "flate: corrupt")
+		errors.Is(err, errSlack) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, tar.ErrHeader) || strings.HasPrefix(err.Error(), "flate: corrupt")
 }
 
 // join is a stream of which the beginning was read. A buffer must not be used again before that.
@@ -233,7 +289,7 @@ func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
 			w.plain(ctx, rest, head, err, in, at, w.report(at))
 			return
 		}
-		member := at.in(shown(h.Name))
+		member := at.in(w.shown(h.Name))
 		for _, text := range []string{h.Name, h.Linkname, h.Uname, h.Gname} {
 			w.name(member, text)
 		}
@@ -242,7 +298,8 @@ func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
 				w.name(member, value)
 			}
 		}
-		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
+		switch h.Typeflag { // those that have no data; others may, known or not
+		case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
 			continue
 		}
 		w.count(func(e *Exposure) { e.Members++ })
@@ -254,10 +311,11 @@ func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
 	}
 }
 
-// shown is a name from an archive, which anybody may have written.
-func shown(name string) string {
+// shown is a name from an archive, which anybody may have written. A secret in it goes before it
+// is cut, so that no part of one is left at the end.
+func (w *worker) shown(name string) string {
 	const most = 1024
-	if len(name) > most {
+	if name = w.clean(name); len(name) > most {
 		name = name[:most]
 	}
 	return strings.ToValidUTF8(name, "?")
@@ -287,6 +345,7 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	z, zerr := openZip(source, size)
 	if zerr == nil {
 		files = z.File
+		z.RegisterDecompressor(zip.Deflate, inflate)
 	}
 	// As it is, it shows names, comments, and what stands before, between and behind members.
 	// Those are read for themselves: packed data may hold a stretch that could not be packed.
@@ -301,14 +360,14 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 		w.record(at, m)
 	})
 	if zerr != nil {
-		w.unread(at, Damaged, "it begins like a ZIP file, but its directory cannot be read")
+		w.unread(at, Damaged, "it looks like a ZIP file, but its directory cannot be read")
 		return
 	}
 	for _, f := range files {
 		if ctx.Err() != nil {
 			return
 		}
-		w.member(ctx, f, at.in(shown(f.Name)), depth)
+		w.member(ctx, f, at.in(w.shown(f.Name)), depth)
 		if w.expanded <= 0 {
 			w.unread(at, TooLarge, "the rest of the archive was left when the limit for unpacked bytes was reached")
 			return
@@ -318,7 +377,10 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 
 func (w *worker) member(ctx context.Context, f *zip.File, at place, depth int) {
 	switch {
-	case strings.HasSuffix(f.Name, "/"):
+	case folder(f):
+		if f.UncompressedSize64 > 0 || f.CompressedSize64 > 2 { // 2 bytes are nothing, deflated
+			w.unread(at, Damaged, "it is called a folder, but holds data")
+		}
 		return
 	case f.Flags&1 != 0:
 		w.unread(at, Encrypted, "it is encrypted")
@@ -337,6 +399,33 @@ func (w *worker) member(ctx context.Context, f *zip.File, at place, depth int) {
 	w.content(ctx, &bounded{in, ctx, &w.expanded}, nil, -1, at, depth+1)
 }
 
+// folder reports whether a member is one by its name.
+func folder(f *zip.File) bool { return strings.HasSuffix(f.Name, "/") }
+
+// errSlack is the error of a member with something behind its packed data.
+var errSlack = errors.New("more than belongs to the member")
+
+// inflate unpacks a member, and tells when that is not all there is in its place.
+func inflate(in io.Reader) io.ReadCloser {
+	b := bufio.NewReader(in)
+	return inflating{flate.NewReader(b), b}
+}
+
+type inflating struct {
+	io.ReadCloser
+	in *bufio.Reader
+}
+
+func (f inflating) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, more := f.in.ReadByte(); more == nil {
+			err = errSlack
+		}
+	}
+	return n, err
+}
+
 // extent is where the data of a member lies.
 type extent struct{ begin, end int64 }
 
@@ -344,7 +433,7 @@ type extent struct{ begin, end int64 }
 func extents(files []*zip.File) []extent {
 	out := []extent{}
 	for _, f := range files {
-		if begin, err := f.DataOffset(); err == nil && opened(f) {
+		if begin, err := f.DataOffset(); err == nil && opened(f) && !folder(f) {
 			out = append(out, extent{begin, begin + int64(f.CompressedSize64)})
 		}
 	}

@@ -317,6 +317,7 @@ func (f Finder) begin() (*hunt, error) {
 		h.out.Secrets = append(h.out.Secrets, Sought{Name: name, Fingerprint: h.prints[len(h.prints)-1]})
 	}
 	h.sieve = newSieve(values)
+	h.out.Target = newWorker(h).clean(h.out.Target)
 	return h, nil
 }
 
@@ -360,7 +361,7 @@ func (h *hunt) readAll(ctx context.Context) error {
 // walk sends what there is to read.
 func (h *hunt) walk(ctx context.Context, jobs chan<- job) error {
 	names := newWorker(h)
-	objects := "-" // the folder of a repository that was met last
+	objects, digits := "-", 0 // the folder of a repository that was met last, and of its names
 	return fs.WalkDir(h.FS, ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -379,21 +380,29 @@ func (h *hunt) walk(ctx context.Context, jobs chan<- job) error {
 			}
 			return nil
 		}
-		names.name(place{path: name}, path.Base(name))
+		// A secret with a slash in it stands over several names, and is told of at the last.
+		names.nameBehind(place{path: name}, name, len(name)-len(path.Base(name)))
 		switch {
 		case d.IsDir():
 			if path.Base(name) == "objects" && h.repository(path.Dir(name)) {
-				objects = name
+				objects, digits = name, h.digits(name)
 				jobs <- job{path.Dir(name), true}
 			}
-		case d.Type()&fs.ModeSymlink != 0:
-			h.count(func(e *Exposure) { e.Links++ })
-			if text, err := fs.ReadLink(h.FS, name); err == nil {
-				names.name(place{path: name}, text)
+		case d.Type()&(fs.ModeSymlink|fs.ModeIrregular) != 0: // of Windows, whose junctions are links of a kind
+			text, err := fs.ReadLink(h.FS, name)
+			if err != nil && d.Type()&fs.ModeIrregular != 0 {
+				names.unread(place{path: name}, Unreadable, "it is no ordinary file, such as one that is kept in the cloud")
+				return nil
 			}
+			h.count(func(e *Exposure) { e.Links++ })
+			names.name(place{path: name}, text)
+			names.linked(name, text)
 		case d.Type().IsRegular():
-			if rest, ok := strings.CutPrefix(name, objects+"/"); !ok || !h.gitReads(objects, rest) {
+			rest, ok := strings.CutPrefix(name, objects+"/")
+			if !ok || !h.gitReads(objects, rest, digits) {
 				jobs <- job{path: name}
+			} else if strings.HasPrefix(rest, "pack/") {
+				names.openable(name)
 			}
 		default:
 			h.count(func(e *Exposure) { e.Special++ })
@@ -540,7 +549,10 @@ func (w *worker) file(ctx context.Context, name string) {
 		return
 	}
 	if path.Base(name) == ".git" {
-		w.pointer(at, name)
+		data, err := fs.ReadFile(w.FS, name)
+		if target, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); err == nil && ok {
+			w.pointer(at, target)
+		}
 	}
 	most := orDefault(w.MaxFile, defaultMaxFile)
 	w.content(ctx, &bounded{in: in, ctx: ctx, left: &most}, in, info.Size(), at, 0)
@@ -576,9 +588,15 @@ func (w *worker) add(hit Hit) {
 }
 
 // name looks for secrets in a name.
-func (w *worker) name(at place, name string) {
+func (w *worker) name(at place, name string) { w.nameBehind(at, name, 0) }
+
+// nameBehind looks for those that end behind a place in it.
+func (w *worker) nameBehind(at place, name string, behind int) {
 	found, _ := w.names.inBytes(name)
 	for _, m := range found {
+		if m.end <= int64(behind) {
+			continue
+		}
 		w.add(Hit{
 			Secret: w.hunt.names[m.secret], Fingerprint: w.prints[m.secret], Form: m.form,
 			Path: w.clean(at.path), Member: w.clean(at.member), Git: at.git, InName: true,
@@ -638,14 +656,32 @@ func (h *hunt) repository(dir string) bool {
 	return err == nil && info.IsDir()
 }
 
-// pointer reads the .git file of a work tree or submodule, whose repository is elsewhere.
-func (w *worker) pointer(at place, name string) {
-	data, err := fs.ReadFile(w.FS, name)
-	target, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: ")
-	if err != nil || !ok {
+// linked notes a link that leads to a repository or to its objects, for links are not followed.
+func (w *worker) linked(name, target string) {
+	at := place{path: name}
+	switch path.Base(name) {
+	case ".git":
+		w.pointer(at, target)
+	case "objects":
+		if _, err := fs.Stat(w.FS, path.Join(path.Dir(name), "HEAD")); err == nil {
+			w.unread(at, Elsewhere, "the objects of its repository are where a link leads: look through "+target+" as well")
+		}
+	}
+}
+
+// openable notes a file that git would pass over in silence.
+func (w *worker) openable(name string) {
+	f, err := w.FS.Open(name)
+	if err != nil {
+		w.unread(place{path: name}, Unreadable, "git cannot read it: "+bareError(err).Error())
 		return
 	}
-	dir := path.Join(path.Dir(name), filepath.ToSlash(target))
+	f.Close()
+}
+
+// pointer follows what the .git of a work tree or submodule says, whose repository is elsewhere.
+func (w *worker) pointer(at place, target string) {
+	dir := path.Join(path.Dir(at.path), filepath.ToSlash(target))
 	if filepath.IsAbs(target) {
 		dir = ""
 		if root, err := filepath.Abs(w.Dir); err == nil && w.Dir != "" {

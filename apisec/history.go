@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,9 +35,19 @@ func (w *worker) history(ctx context.Context, dir string) {
 		return
 	}
 	defer g.remove()
+	if g.shallow {
+		w.unread(at, Elsewhere, "it is a shallow clone, which has the latest commits only: look through a full one, or fetch the rest by git fetch --unshallow")
+	}
 	commits, hits, err := w.objects(ctx, g, at)
 	if err != nil && ctx.Err() == nil {
 		w.unread(at, NoHistory, err.Error())
+	}
+	if err == nil && w.partial(dir) {
+		if missing, err := g.missing(ctx, commits); missing {
+			w.unread(at, Elsewhere, "it is a partial clone, for which not all objects were fetched: look through a full one")
+		} else if err != nil && ctx.Err() == nil {
+			w.unread(at, NoHistory, "it is a partial clone, of which it is not known whether it has all objects: "+err.Error())
+		}
 	}
 	if len(hits) > 0 {
 		if err := g.place(ctx, commits, hits); err != nil && ctx.Err() == nil {
@@ -44,17 +55,18 @@ func (w *worker) history(ctx context.Context, dir string) {
 		}
 	}
 	for _, h := range hits {
-		h.Git.Path = w.clean(h.Git.Path)
+		h.Git.Path = w.shown(h.Git.Path)
 		w.hit(*h)
 	}
 	w.flush(0)
 }
 
 // gitReads reports whether a file among the objects of a repository is one that git reads as
-// such, so that it need not be read as a file. A pack without its index is not.
-func (h *hunt) gitReads(objects, name string) bool {
+// such, so that it need not be read as a file. A pack without its index is not, nor is what is
+// called in other than the given number of hexadecimal digits.
+func (h *hunt) gitReads(objects, name string, digits int) bool {
 	dir, base := path.Split(name)
-	if len(dir) == 3 && len(base) >= 38 && strings.Trim(dir[:2]+base, "0123456789abcdef") == "" {
+	if len(dir) == 3 && len(base) == digits-2 && strings.Trim(dir[:2]+base, "0123456789abcdef") == "" {
 		return true
 	}
 	if dir != "pack/" {
@@ -71,11 +83,79 @@ func (h *hunt) gitReads(objects, name string) bool {
 	return false
 }
 
+// digits is how many hexadecimal digits the names of a repository's objects have: 40 of SHA-1, 64
+// of SHA-256. The names themselves tell it best, since git sees no object if it is told wrong;
+// where there are none, the configuration does.
+func (h *hunt) digits(objects string) int {
+	dirs, _ := fs.ReadDir(h.FS, objects)
+	for _, d := range dirs {
+		if len(d.Name()) != 2 && d.Name() != "pack" {
+			continue
+		}
+		files, _ := fs.ReadDir(h.FS, path.Join(objects, d.Name()))
+		for _, f := range files {
+			name := f.Name()
+			if len(d.Name()) == 2 {
+				name = d.Name() + name
+			} else {
+				name = strings.TrimPrefix(strings.TrimSuffix(name, path.Ext(name)), "pack-")
+			}
+			if (len(name) == 40 || len(name) == 64) && strings.Trim(name, "0123456789abcdef") == "" {
+				return len(name)
+			}
+		}
+	}
+	if data, err := fs.ReadFile(h.FS, path.Join(path.Dir(objects), "config")); err == nil && usesSHA256(string(data)) {
+		return 64
+	}
+	return 40
+}
+
+// partial reports whether a repository says that objects may be had from elsewhere
+// (gitrepository-layout, partial-clone).
+func (h *hunt) partial(dir string) bool {
+	packs, _ := fs.ReadDir(h.FS, path.Join(dir, "objects", "pack"))
+	return slices.ContainsFunc(packs, func(f fs.DirEntry) bool { return path.Ext(f.Name()) == ".promisor" })
+}
+
+// missing reports whether the commits lead to an object that is not there.
+func (g borrowed) missing(ctx context.Context, commits []string) (missing bool, err error) {
+	cmd := g.command(ctx, "rev-list", "--objects", "--missing=print", "--stdin")
+	cmd.Stdin = strings.NewReader(strings.Join(commits, "\n") + "\n")
+	var problem bytes.Buffer
+	cmd.Stderr = &limited{&problem, 4 << 10}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	in := bufio.NewReaderSize(out, 64<<10)
+	for begins := true; ; {
+		part, err := in.ReadSlice('\n')
+		if begins && len(part) > 0 && part[0] == '?' {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			return true, nil
+		}
+		if begins = err == nil; err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		line, _, _ := strings.Cut(problem.String(), "\n")
+		return false, fmt.Errorf("git failed: %s", line)
+	}
+	return false, nil
+}
+
 // borrowed is a repository of our own over the objects of another.
 type borrowed struct {
 	program string
 	dir     string
 	objects string
+	shallow bool
 }
 
 func (w *worker) borrow(dir string) (borrowed, error) {
@@ -95,9 +175,9 @@ func (w *worker) borrow(dir string) (borrowed, error) {
 	if err != nil {
 		return borrowed{}, bareError(err)
 	}
-	g := borrowed{program, tmp, objects}
+	g := borrowed{program: program, dir: tmp, objects: objects}
 	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
-	if data, err := fs.ReadFile(w.FS, path.Join(dir, "config")); err == nil && usesSHA256(string(data)) {
+	if w.digits(path.Join(dir, "objects")) == 64 {
 		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
 	}
 	for _, sub := range []string{"objects", "refs"} {
@@ -105,8 +185,18 @@ func (w *worker) borrow(dir string) (borrowed, error) {
 			err = os.Mkdir(filepath.Join(tmp, sub), 0o700)
 		}
 	}
-	for name, text := range map[string]string{"HEAD": "ref: refs/heads/none\n", "config": config} {
-		if err == nil {
+	// Git has to know where a shallow history ends.
+	var ends strings.Builder
+	if data, err := fs.ReadFile(w.FS, path.Join(dir, "shallow")); err == nil {
+		for _, id := range strings.Fields(string(data)) {
+			if (len(id) == 40 || len(id) == 64) && strings.Trim(id, "0123456789abcdef") == "" {
+				ends.WriteString(id + "\n")
+			}
+		}
+		g.shallow = ends.Len() > 0
+	}
+	for name, text := range map[string]string{"HEAD": "ref: refs/heads/none\n", "config": config, "shallow": ends.String()} {
+		if err == nil && text != "" {
 			err = os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600)
 		}
 	}
@@ -259,7 +349,7 @@ func (g borrowed) place(ctx context.Context, commits []string, hits []*Hit) erro
 			commit = id
 		} else {
 			for _, o := range wanted[id] {
-				o.Commit, o.Path = commit, shown(name)
+				o.Commit, o.Path = commit, name
 			}
 		}
 		if rerr != nil {

@@ -3,6 +3,7 @@ package apisec_test
 import (
 	"encoding/base64"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,4 +294,113 @@ func TestHistoryUnread(t *testing.T) {
 	e = inGit(t, dir)
 	assert.Empty(t, e.Hits)
 	ruletest.Expect(t, e.Judge(), connsec.Inconclusive, apisec.RuleExposed)
+}
+
+// TestNotAllHere has clones that have a part of the history only, and repositories that links
+// lead to. What is here is searched; that nothing is found is no pass.
+func TestNotAllHere(t *testing.T) {
+	outside := t.TempDir()
+	r := newRepository(t, filepath.Join(outside, "a"))
+	r.run("config", "uploadpack.allowFilter", "true")
+	r.commit("x", "secret="+planted, "one")
+	r.commit("x", "y", "two")
+	last := r.commit("z", "z="+planted, "three")
+	url := "file://" + r.dir
+	for _, tt := range []struct {
+		name   string
+		plant  func(dir string)
+		hits   []string
+		path   string
+		detail string
+	}{
+		{"shallow", func(dir string) { r.run("clone", "-q", "--depth=1", url, dir+"/b") }, []string{"b/.git, z in commit " + last[:12] + ": verbatim 1:3", "b/z: verbatim 1:3"}, "b/.git", "a shallow clone"},
+		{"shallow, packed", func(dir string) { r.run("clone", "-q", "--bare", "--depth=1", url, dir+"/b.git") }, []string{"b.git, z in commit " + last[:12] + ": verbatim 1:3"}, "b.git", "a shallow clone"},
+		{"partial", func(dir string) { r.run("clone", "-q", "--filter=blob:none", "--no-checkout", url, dir+"/b") }, nil, "b/.git", "a partial clone"},
+		{"partial, shallow", func(dir string) {
+			r.run("clone", "-q", "--filter=blob:none", "--depth=1", "--no-checkout", url, dir+"/b")
+		}, nil, "b/.git", "a partial clone"},
+		{"linked", func(dir string) {
+			require.NoError(t, os.Mkdir(dir+"/b", 0o700))
+			require.NoError(t, os.Symlink(filepath.Join(r.dir, ".git"), dir+"/b/.git"))
+		}, nil, "b/.git", "its repository is not known to be among these files"},
+		{"linked objects", func(dir string) {
+			require.NoError(t, os.Mkdir(dir+"/b.git", 0o700))
+			require.NoError(t, os.WriteFile(dir+"/b.git/HEAD", []byte("ref: refs/heads/main\n"), 0o600))
+			for _, name := range []string{"objects", "refs"} {
+				require.NoError(t, os.Symlink(filepath.Join(r.dir, ".git", name), dir+"/b.git/"+name))
+			}
+		}, nil, "b.git/objects", "are where a link leads"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.plant(dir)
+			e := inGit(t, dir)
+			assert.Equal(t, tt.hits, wheres(e))
+			require.NotEmpty(t, e.Unread)
+			found := false
+			for _, u := range e.Unread {
+				assert.Equal(t, tt.path, u.Path)
+				assert.Equal(t, apisec.Elsewhere, u.Reason, u.Detail)
+				found = found || strings.Contains(u.Detail, tt.detail)
+			}
+			assert.True(t, found, "%+v", e.Unread)
+			outcome := connsec.Inconclusive
+			if len(tt.hits) > 0 {
+				outcome = connsec.Fail
+			}
+			assert.Equal(t, outcome, e.Judge().Findings[0].Outcome)
+		})
+	}
+	// A partial clone that has fetched all there is.
+	dir := t.TempDir()
+	r.run("clone", "-q", "--filter=blob:none", url, dir+"/b")
+	b := &repository{t: t, git: r.git, dir: dir + "/b"}
+	b.run("log", "-p")
+	e := inGit(t, dir)
+	assert.Empty(t, e.Unread)
+	assert.Len(t, e.Hits, 3)
+}
+
+// TestWhatGitPassesOver has files among the objects that git says nothing about.
+func TestWhatGitPassesOver(t *testing.T) {
+	dir := t.TempDir()
+	r := newRepository(t, filepath.Join(dir, "a"))
+	r.commit("x", "nothing", "one")
+	// The name of an object of the other hash.
+	r.write(".git/objects/ab/"+strings.Repeat("0", 62), planted)
+	r.write(".git/objects/ab/"+strings.Repeat("0", 40), planted)
+	assert.Len(t, inGit(t, dir).Hits, 2)
+
+	// A configuration that does not say which hash it is.
+	other := newRepository(t, filepath.Join(dir, "b"), "--object-format=sha256")
+	other.commit("x", planted, "one")
+	other.commit("x", "y", "two")
+	for range 2 {
+		other.write(".git/config", "# objectformat\n")
+		assert.Len(t, inGit(t, other.dir).Hits, 1)
+		other.write(".git/config", "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n")
+		other.run("gc", "-q")
+	}
+
+	// An index that may not be read.
+	root, err := os.OpenRoot(other.dir)
+	require.NoError(t, err)
+	defer root.Close()
+	e := find(t, apisec.Finder{FS: closed{root.FS(), ".idx"}, Dir: other.dir})
+	require.NotEmpty(t, e.Unread)
+	assert.Equal(t, apisec.Unreadable, e.Unread[0].Reason)
+	assert.Equal(t, ".idx", filepath.Ext(e.Unread[0].Path))
+}
+
+// closed refuses files by how their names end.
+type closed struct {
+	fs.FS
+	end string
+}
+
+func (c closed) Open(name string) (fs.File, error) {
+	if strings.HasSuffix(name, c.end) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return c.FS.Open(name)
 }

@@ -43,6 +43,8 @@ type searcher struct {
 	// past is up to where each secret was found already, in the present stream.
 	past []int64
 	seen int64 // the same for patterns
+	// last is the end of the stream that was searched.
+	last []byte
 
 	wide    [2]stretch // of both orders
 	scratch scratch
@@ -119,6 +121,7 @@ func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Rea
 		}
 		switch {
 		case errors.Is(err, io.EOF):
+			s.last = text
 			return base + int64(len(text)), nil
 		case err != nil:
 			return base + int64(len(text)), err
