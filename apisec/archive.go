@@ -127,6 +127,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 				break
 			}
 		}
+		if bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) && bytes.Contains(head, wideBytes("EncryptedPackage", false)) {
+			w.unread(at, Encrypted, "it is an Office document that is encrypted") // MS-OFFCRYPTO 1.3.3
+		}
 		if name := strings.ToLower(at.path + at.member); strings.HasSuffix(name, ".br") || strings.HasSuffix(name, ".lzma") { // which have no mark
 			w.unread(at, Unopened, "it is called as if it were compressed, in a way that is not opened")
 		}
@@ -346,6 +349,7 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	if zerr == nil {
 		files = z.File
 		z.RegisterDecompressor(zip.Deflate, inflate)
+		z.RegisterDecompressor(methodBzip2, func(in io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(in)) })
 	}
 	// As it is, it shows names, comments, and what stands before, between and behind members.
 	// Those are read for themselves: packed data may hold a stretch that could not be packed.
@@ -443,8 +447,10 @@ func extents(files []*zip.File) []extent {
 
 // opened reports whether a member can be unpacked here.
 func opened(f *zip.File) bool {
-	return f.Flags&1 == 0 && (f.Method == zip.Store || f.Method == zip.Deflate)
+	return f.Flags&1 == 0 && (f.Method == zip.Store || f.Method == zip.Deflate || f.Method == methodBzip2)
 }
+
+const methodBzip2 = 12 // APPNOTE.TXT 4.4.5
 
 // maxDirectory bounds the directory of a ZIP file, which is held in memory several times over.
 const maxDirectory = 64 << 20

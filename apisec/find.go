@@ -23,7 +23,8 @@ import (
 )
 
 // Finder looks for secrets in a tree of files: in the files themselves, in archives and
-// compressed files (ZIP, tar, gzip, bzip2, in each other), and in git repositories, where every
+// compressed files (ZIP with all that is one, such as Office documents, jars and programs that
+// unpack themselves; tar, gzip, bzip2; in each other), and in git repositories, where every
 // version of every file, commit, tag and stash is read, also those that nothing leads to any
 // more. Everything is looked for in one pass.
 //
@@ -44,8 +45,9 @@ import (
 // than 30 characters, or with a mark before each line; the dumps of xxd and hexdump, which have
 // addresses and text between; text in pictures and in the streams of PDF files, in 7z, RAR, xz
 // and zstd, and in password-protected archives. The last two kinds of file are reported as
-// unread, and then nothing passes. Packed parts of other formats (such as PNG, fonts, databases
-// that compress their pages) are searched as they are, and not reported.
+// unread, and then nothing passes. Packed parts of other formats (such as PNG, fonts, Windows
+// installers, disk images, databases that compress their pages) are searched as they are, and not
+// reported: that nothing was found says nothing about those.
 //
 // # Traces
 //
@@ -183,7 +185,7 @@ const (
 	Unreadable Reason = "unreadable"   // the system refused
 	Damaged    Reason = "damaged"      // it ends early or contradicts itself
 	NoHistory  Reason = "no history"   // a repository that git was not there for, or did not read
-	Elsewhere  Reason = "kept outside" // a work tree whose repository is not among the files
+	Elsewhere  Reason = "kept outside" // a work tree or clone whose whole history is not among the files
 	OutOfTime  Reason = "out of time"  // the deadline of the context came first
 )
 

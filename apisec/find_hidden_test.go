@@ -155,8 +155,8 @@ func TestTarget(t *testing.T) {
 
 // TestManyBackslashes has a secret that can be read in more ways than are followed.
 func TestManyBackslashes(t *testing.T) {
-	for _, value := range []string{strings.Repeat(`\`, 16) + "abcd1234", strings.Repeat(`'`, 20) + "abcd1234", `\\\\\\abc` + strings.Repeat(`\`, 12), strings.Repeat(`%`, 20) + "abcd1234"} {
-		for _, text := range []string{value, strings.ReplaceAll(value, `\`, `\\`), strings.ReplaceAll(value, `\`, `\\\\`), strings.ReplaceAll(value, `'`, `''`), strings.ReplaceAll(value, `'`, `'\''`), strings.ReplaceAll(value, "%", "%25"), strings.ReplaceAll(value, "%", "%2525"), strings.ReplaceAll(value, "%", "%%")} {
+	for _, value := range []string{strings.Repeat(`\`, 16) + "abcd1234", strings.Repeat(`'`, 20) + "abcd1234", `\\\\\\abc` + strings.Repeat(`\`, 12), strings.Repeat(`%`, 20) + "abcd1234", "a&amp;b&lt;c12345", "&amp;amp;amp;1"} {
+		for _, text := range []string{value, strings.ReplaceAll(value, `\`, `\\`), strings.ReplaceAll(value, `\`, `\\\\`), strings.ReplaceAll(value, `'`, `''`), strings.ReplaceAll(value, `'`, `'\''`), strings.ReplaceAll(value, "%", "%25"), strings.ReplaceAll(value, "%", "%2525"), strings.ReplaceAll(value, "%", "%%"), strings.ReplaceAll(value, "&", "&amp;"), strings.ReplaceAll(value, "&", "&amp;amp;")} {
 			e := find(t, apisec.Finder{Secrets: map[string]connsec.Secret{"s": connsec.NewSecret(value)}, FS: fstest.MapFS{"a": file("x = '" + text + "'\n")}})
 			assert.NotEmpty(t, e.Hits, "%s as %s", value, text)
 		}

@@ -183,6 +183,8 @@ func TestUnread(t *testing.T) {
 		{name: "a.zip", data: zipped(t, map[string]string{"x": "y"}, func(h *zip.FileHeader) { h.Flags |= 1 }), want: apisec.Encrypted, member: "x"},
 		{name: "a.7z", data: "7z\xbc\xaf\x27\x1c....", want: apisec.Unopened},
 		{name: "a.xz", data: "\xfd7zXZ\x00....", want: apisec.Unopened},
+		{name: "a.docx", data: "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + strings.Repeat("\x00", 1000) + strings.Join(strings.Split("EncryptedPackage", ""), "\x00") + "\x00", want: apisec.Encrypted},
+		{name: "a.yml", data: "$ANSIBLE_VAULT;1.1;AES256\n3131", want: apisec.Encrypted},
 		{name: "a.age", data: "age-encryption.org/v1\n....", want: apisec.Encrypted},
 		{name: "a.pdf", data: "%PDF-1.7", want: apisec.Unopened},
 		{name: "a.deb", data: "!<arch>\ndebian-binary   1", want: apisec.Unopened},

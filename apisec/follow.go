@@ -320,6 +320,14 @@ func backslashes(rest []byte, u unit, at int, out []spot) []spot {
 
 // entity reads a character reference of XML 1.0 §4.1 or HTML, also one that was escaped again.
 func entity(rest []byte, u unit, at int, out []spot) []spot {
+	// What follows may be "amp;" of the secret, or of one more escaping.
+	if u.lit == "&" && bytes.HasPrefix(rest, []byte("&amp;")) {
+		out = append(out, spot{at + 5, entities})
+		for end := 5; end < maxUnit && bytes.HasPrefix(rest[end:], []byte("amp;")); {
+			end += 4
+			out = append(out, spot{at + end, entities})
+		}
+	}
 	end := bytes.IndexByte(rest[:min(len(rest), maxUnit)], ';')
 	// &amp;#38; has two semicolons.
 	if end > 0 {
@@ -337,13 +345,6 @@ func entity(rest []byte, u unit, at int, out []spot) []spot {
 		if text := html.UnescapeString("&" + name); numeric && (v == u.r || u.alt != 0 && v == rune(u.alt)) || !numeric && (text == u.lit || u.r > 0 && text == string(u.r)) {
 			return append(out, spot{at + end + 1, entities})
 		}
-	}
-	if u.lit == "&" && bytes.HasPrefix(rest, []byte("&amp;")) {
-		end := 5
-		for bytes.HasPrefix(rest[end:], []byte("amp;")) {
-			end += 4
-		}
-		out = append(out, spot{at + end, entities})
 	}
 	return out
 }

@@ -18,6 +18,8 @@ func drawSecret(t *rapid.T) string {
 		rapid.StringMatching(`[A-Za-z0-9]{8,64}`),
 		rapid.StringMatching(`[ -~]{8,64}`),
 		rapid.StringMatching(`[A-Za-z0-9+/=&<>"'\\%é€😀]{8,40}`),
+		rapid.StringMatching(`[ab12\\'"%&=+ ]{8,24}`), // which can be read in many ways
+		rapid.StringMatching(`(abc1|%25|\\n|&amp;|'')+abcd1234`),
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 8, 80), func(b []byte) string { return string(b) }),
 	).Draw(t, "secret")
 	if problem("x", value) != nil {
