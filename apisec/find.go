@@ -96,7 +96,8 @@ type Finder struct {
 
 	// Git is the program that reads repositories. Default "git", as the system finds it.
 	Git string
-	// Key makes fingerprints comparable between runs. Default: random, for this run.
+	// Key makes fingerprints comparable between runs. It has 16 bytes or more, and is as secret as
+	// what is looked for, for it lets guesses be tried. Default: random, for this run.
 	Key connsec.Secret
 	// Progress, when set, is called after each file and now and then in long ones, by one
 	// goroutine at a time.
@@ -210,6 +211,7 @@ const (
 	defaultMaxDepth    = 6
 	defaultMaxHits     = 10_000
 	maxUnread          = 1_000
+	minKey             = 16
 )
 
 func orDefault[T int | int64](v, def T) T {
@@ -259,7 +261,7 @@ func (f Finder) Find(ctx context.Context) (Exposure, error) {
 		return Exposure{}, err
 	}
 	switch err := h.readAll(ctx); {
-	case errors.Is(err, context.DeadlineExceeded):
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded): // whatever the cause is called
 		h.out.Unread = append(h.out.Unread, Unread{Path: ".", Reason: OutOfTime, Detail: "the time was up before everything was read"})
 	case err != nil:
 		return Exposure{}, err
@@ -300,7 +302,10 @@ func (f Finder) begin() (*hunt, error) {
 			return nil, fmt.Errorf("apisec: %q has a declared place, but is not among the secrets", setting.OneLine(name))
 		}
 	}
-	if h.key = []byte(f.Key.Reveal()); len(h.key) == 0 {
+	switch h.key = []byte(f.Key.Reveal()); {
+	case len(h.key) > 0 && len(h.key) < minKey:
+		return nil, fmt.Errorf("apisec: the key for fingerprints has fewer than %d bytes: who guesses it can guess at secrets; make a random one", minKey)
+	case len(h.key) == 0:
 		h.key = make([]byte, 32)
 		_, _ = rand.Read(h.key) // never fails
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -344,6 +345,7 @@ func TestRefusedSettings(t *testing.T) {
 		{"short", apisec.Finder{FS: files, Secrets: secret("sh0rt!x")}, "fewer than 8 bytes"},
 		{"dull", apisec.Finder{FS: files, Secrets: secret("0000000000011111")}, "different characters"},
 		{"long", apisec.Finder{FS: files, Secrets: secret(strings.Repeat("abcdefgh", 1025))}, "more than 8192 bytes"},
+		{"key", apisec.Finder{FS: files, Secrets: central, Key: connsec.NewSecret("sh0rt")}, "fewer than 16 bytes"},
 		{"declared", apisec.Finder{FS: files, Secrets: central, Declared: map[string][]string{"centrl": nil}}, "not among the secrets"},
 		{"exclude", apisec.Finder{FS: files, Secrets: central, Exclude: []string{"["}}, "not a pattern"},
 		{"no folder", apisec.Finder{FS: os.DirFS("/does/not/exist"), Secrets: central}, "cannot read the folder"},
@@ -363,14 +365,16 @@ func TestCancelled(t *testing.T) {
 	_, err := f.Find(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 
-	// A deadline keeps what was found.
-	late, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer stop()
-	e, err := apisec.Finder{FS: fstest.MapFS{"a": file("x")}, Secrets: central}.Find(late)
-	require.NoError(t, err)
-	require.Len(t, e.Unread, 1)
-	assert.Equal(t, apisec.OutOfTime, e.Unread[0].Reason)
-	ruletest.Expect(t, e.Judge(), connsec.Inconclusive, apisec.RuleExposed)
+	// A deadline keeps what was found, whatever its cause is called.
+	for _, cause := range []error{nil, errors.New("enough")} {
+		late, stop := context.WithDeadlineCause(t.Context(), time.Unix(0, 0), cause)
+		defer stop()
+		e, err := apisec.Finder{FS: fstest.MapFS{"a": file("x")}, Secrets: central}.Find(late)
+		require.NoError(t, err)
+		require.Len(t, e.Unread, 1)
+		assert.Equal(t, apisec.OutOfTime, e.Unread[0].Reason)
+		ruletest.Expect(t, e.Judge(), connsec.Inconclusive, apisec.RuleExposed)
+	}
 }
 
 // TestProgress tells of one long file while it is read, and counts each byte once.

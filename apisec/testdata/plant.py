@@ -114,6 +114,26 @@ def make_zip(files, method=zipfile.ZIP_DEFLATED):
     return b.getvalue()
 
 
+class Pipe(io.RawIOBase):
+    """What cannot go back, so that sizes follow the data (APPNOTE.TXT 4.3.9)."""
+    def __init__(self):
+        self.parts = []
+    def writable(self):
+        return True
+    def write(self, data):
+        self.parts.append(bytes(data))
+        return len(data)
+
+
+def make_streamed(files):
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in files.items():
+            with z.open(name, "w", force_zip64=True) as f:
+                f.write(data)
+    return b"".join(pipe.parts)
+
+
 def make_tar(files, mode="w"):
     b = io.BytesIO()
     with tarfile.open(fileobj=b, mode=mode) as t:
@@ -153,6 +173,9 @@ def main(root):
     containers = {
         "stored.zip": (make_zip(files, zipfile.ZIP_STORED), ""),
         "deflated.zip": (make_zip(files), ""),
+        "bzip2.zip": (make_zip(files, zipfile.ZIP_BZIP2), ""),
+        "streamed.zip": (make_streamed(files), ""),
+        "setup.exe": (b"MZ" + b"program\x00" * 50000 + make_zip(files) + b"signature", ""),
         "a.tar": (make_tar(files), ""),
         "gnu.tar.gz": (make_tar(files, "w:gz"), ""),
         "short.tgz": (make_tar(files, "w:gz"), ""),

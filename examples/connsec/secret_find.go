@@ -150,9 +150,13 @@ func lookThrough(ctx context.Context, f apisec.Finder, name string, kept map[str
 		return connsec.Report{}, err
 	}
 	r := e.Judge()
+	base := filepath.ToSlash(e.Target) // which is the name, without a secret that stands in it
+	if only != "" {
+		base = path.Dir(base)
+	}
 	for i := range r.Findings {
 		if at := r.Findings[i].Source; at != nil {
-			at.File = path.Join(filepath.ToSlash(dir), at.File)
+			at.File = path.Join(base, at.File)
 		}
 	}
 	return r, nil
