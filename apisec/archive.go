@@ -356,7 +356,7 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	var inside []extent
 	w.plain(ctx, s, head, err, in, at, func(m match) {
 		if inside == nil {
-			inside = extents(files)
+			inside = extents(files, readable)
 		}
 		if i, exact := slices.BinarySearchFunc(inside, m.begin, func(e extent, at int64) int { return cmp.Compare(e.begin, at) }); exact || i > 0 && m.begin < inside[i-1].end {
 			return
@@ -366,6 +366,9 @@ func (w *worker) zip(ctx context.Context, s *searcher, head []byte, err error, i
 	if zerr != nil {
 		w.unread(at, Damaged, "it looks like a ZIP file, but its directory cannot be read")
 		return
+	}
+	if unlisted(ctx, source, size, extents(files, func(*zip.File) bool { return true })) {
+		w.unread(at, Damaged, "it holds members that its directory does not list, such as an older archive in front or what was taken out")
 	}
 	for _, f := range files {
 		if ctx.Err() != nil {
@@ -433,16 +436,74 @@ func (f inflating) Read(p []byte) (int, error) {
 // extent is where the data of a member lies.
 type extent struct{ begin, end int64 }
 
-// extents returns those of the members that are unpacked, in order; never nil.
-func extents(files []*zip.File) []extent {
+func readable(f *zip.File) bool { return opened(f) && !folder(f) }
+
+// extents returns those of some members, in order; never nil.
+func extents(files []*zip.File, which func(*zip.File) bool) []extent {
 	out := []extent{}
 	for _, f := range files {
-		if begin, err := f.DataOffset(); err == nil && opened(f) && !folder(f) {
+		if begin, err := f.DataOffset(); err == nil && which(f) {
 			out = append(out, extent{begin, begin + int64(f.CompressedSize64)})
 		}
 	}
 	slices.SortFunc(out, func(a, b extent) int { return cmp.Compare(a.begin, b.begin) })
 	return out
+}
+
+// unlisted reports whether there are members between, before or behind those of the directory,
+// each of which has one header in front (APPNOTE.TXT 4.3.7).
+func unlisted(ctx context.Context, source io.ReaderAt, size int64, listed []extent) bool {
+	buf := make([]byte, 64<<10)
+	prev := int64(0)
+	for i := 0; i <= len(listed) && ctx.Err() == nil; i++ {
+		end, most := size, 0
+		if i < len(listed) {
+			end, most = listed[i].begin, 1
+		}
+		headers := 0
+		for at := prev; at < end; {
+			part := buf[:min(int64(len(buf)), end-at)]
+			n, err := source.ReadAt(part, at)
+			headers += countHeaders(part[:n], at+int64(n) < end)
+			if err != nil || at+int64(n) >= end || n <= overHeader {
+				break
+			}
+			at += int64(n) - overHeader
+		}
+		if headers > most {
+			return true
+		}
+		if i < len(listed) {
+			prev = max(prev, listed[i].end)
+		}
+	}
+	return false
+}
+
+// overHeader is how many bytes two parts of a file have in common where headers are counted.
+const overHeader = 31
+
+// countHeaders counts what can be the header of a member: the mark alone stands in every program
+// that reads ZIP files. If there is more, one that begins in the last bytes is left to the next.
+func countHeaders(part []byte, more bool) int {
+	end := len(part)
+	if more {
+		end -= overHeader
+	}
+	n := 0
+	for at := 0; ; at += 4 {
+		i := bytes.Index(part[at:], []byte("PK\x03\x04"))
+		if i < 0 || at+i >= end {
+			return n
+		}
+		at += i
+		if h := part[at:]; len(h) > 30 {
+			version, method, name := binary.LittleEndian.Uint16(h[4:]), binary.LittleEndian.Uint16(h[8:]), binary.LittleEndian.Uint16(h[26:])
+			if version&0xff <= 63 && method <= 99 && 0 < name && name <= 4096 && h[30] >= ' ' {
+				n++
+			}
+		}
+	}
 }
 
 // opened reports whether a member can be unpacked here.

@@ -53,7 +53,8 @@ import (
 //
 // Files are opened for reading, which may change their time of last access. Git runs once or
 // twice for each repository, on a folder of its own among temporary files, reads no
-// configuration of the repository, and writes nothing to it.
+// configuration of the repository, asks no server, and writes nothing to it. It does follow
+// objects/info/alternates, wherever those lead.
 //
 // # Cost
 //

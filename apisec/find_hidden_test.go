@@ -85,6 +85,11 @@ func TestHidden(t *testing.T) {
 		{"slack.zip", rawZip(t, &zip.FileHeader{Name: "x", Method: zip.Deflate, CRC32: crc, CompressedSize64: uint64(len(slack)), UncompressedSize64: uint64(len(nothing))}, slack), apisec.Damaged},
 		{"folder.zip", rawZip(t, &zip.FileHeader{Name: "x|", Method: zip.Store, CRC32: crc32.ChecksumIEEE([]byte(planted)), CompressedSize64: 40, UncompressedSize64: 40}, planted), apisec.Damaged},
 		{"packed folder.zip", rawZip(t, &zip.FileHeader{Name: "x|", Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte("some text " + planted)), CompressedSize64: uint64(len(dir)), UncompressedSize64: 50}, dir), apisec.Damaged},
+		{"two.zip", zipped(t, map[string]string{"y": "compressible compressible compressible"}) + zipped(t, map[string]string{"z": "nothing"}), apisec.Damaged},
+		{"taken out.zip", func() string {
+			one, two := zipped(t, map[string]string{"x": strings.Repeat("compressible ", 100) + planted}), zipped(t, map[string]string{"z": "nothing"})
+			return one[:strings.Index(one, "PK\x01\x02")] + two
+		}(), apisec.Damaged},
 		{"two of a name.zip", func() string {
 			var b bytes.Buffer
 			z := zip.NewWriter(&b)
