@@ -557,7 +557,7 @@ func (w *worker) file(ctx context.Context, name string) {
 		return
 	}
 	if path.Base(name) == ".git" {
-		data, err := fs.ReadFile(w.FS, name)
+		data, err := w.beginning(name)
 		if target, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); err == nil && ok {
 			w.pointer(at, target)
 		}
@@ -662,6 +662,16 @@ func (h *hunt) repository(dir string) bool {
 	}
 	info, err := fs.Stat(h.FS, path.Join(dir, "refs"))
 	return err == nil && info.IsDir()
+}
+
+// beginning is what a small file of a repository holds, whoever wrote it.
+func (h *hunt) beginning(name string) ([]byte, error) {
+	f, err := h.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
 // linked notes a link that leads to a repository or to its objects, for links are not followed.

@@ -186,3 +186,29 @@ func TestOneInAnother(t *testing.T) {
 		assert.Len(t, e.Hits, n)
 	}
 }
+
+// TestEndless has small files of repositories that do not end.
+func TestEndless(t *testing.T) {
+	files := fstest.MapFS{".git": file("gitdir: x"), "b/HEAD": file("x"), "b/config": file("x"), "b/shallow": file("x"), "b/refs/x": file("x"), "b/objects/x": file("x")}
+	for _, name := range []string{".git", "b/config", "b/shallow"} {
+		e := find(t, apisec.Finder{FS: endless{files, name}, Dir: t.TempDir(), MaxFile: 1 << 20})
+		require.NotEmpty(t, e.Unread)
+	}
+}
+
+type endless struct {
+	fs.FS
+	name string
+}
+
+func (e endless) Open(name string) (fs.File, error) {
+	f, err := e.FS.Open(name)
+	if name == e.name {
+		return endlessFile{f}, err
+	}
+	return f, err
+}
+
+type endlessFile struct{ fs.File }
+
+func (endlessFile) Read(p []byte) (int, error) { return len(p), nil }

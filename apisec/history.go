@@ -105,7 +105,7 @@ func (h *hunt) digits(objects string) int {
 			}
 		}
 	}
-	if data, err := fs.ReadFile(h.FS, path.Join(path.Dir(objects), "config")); err == nil && usesSHA256(string(data)) {
+	if data, err := h.beginning(path.Join(path.Dir(objects), "config")); err == nil && usesSHA256(string(data)) {
 		return 64
 	}
 	return 40
@@ -187,7 +187,7 @@ func (w *worker) borrow(dir string) (borrowed, error) {
 	}
 	// Git has to know where a shallow history ends.
 	var ends strings.Builder
-	if data, err := fs.ReadFile(w.FS, path.Join(dir, "shallow")); err == nil {
+	if data, err := w.beginning(path.Join(dir, "shallow")); err == nil {
 		for _, id := range strings.Fields(string(data)) {
 			if (len(id) == 40 || len(id) == 64) && strings.Trim(id, "0123456789abcdef") == "" {
 				ends.WriteString(id + "\n")
