@@ -289,6 +289,9 @@ func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
 			// What stands behind the archive, or behind where it is damaged, is searched as it is.
 			rest := w.searcher(depth + 1)
 			head, err := rest.head(in)
+			if f := formatOf(bytes.TrimLeft(head, "\x00")); f != notPacked {
+				w.unread(at, Unopened, "another archive stands behind its end, which is not opened")
+			}
 			w.plain(ctx, rest, head, err, in, at, w.report(at))
 			return
 		}

@@ -80,6 +80,7 @@ func TestHidden(t *testing.T) {
 		{"polyglot.gif", "GIF89a" + strings.Repeat("\x01", 300_000) + inside, ""},
 		{"in.tar", tarred(t, map[string]string{"setup.exe": stub + inside}), apisec.Unopened},
 		{"small in.tar", tarred(t, map[string]string{"setup.exe": "MZ" + inside}), ""},
+		{"two.tar", tarred(t, map[string]string{"x": "nothing"}) + tarred(t, map[string]string{"y.gz": gzipped(t, planted)}), apisec.Unopened},
 		{"contiguous.tar", other('7'), ""},
 		{"odd type.tar", other('Q'), ""},
 		{"slack.zip", rawZip(t, &zip.FileHeader{Name: "x", Method: zip.Deflate, CRC32: crc, CompressedSize64: uint64(len(slack)), UncompressedSize64: uint64(len(nothing))}, slack), apisec.Damaged},
