@@ -98,7 +98,7 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 	s := w.searcher(depth)
 	head, err := s.head(in)
 	f := formatOf(head)
-	if f == notPacked && endsAsZip(head, err, whole, size) {
+	if f == notPacked && w.endsAsZip(head, err, whole, size) {
 		f = isZip
 	}
 	if f != notPacked && depth >= orDefault(w.MaxDepth, defaultMaxDepth) {
@@ -144,7 +144,7 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 
 // endsAsZip knows a ZIP file that has something else in front: a program that unpacks it, a
 // script that runs it, a picture. It needs all of it, in the head or out of order.
-func endsAsZip(head []byte, err error, whole any, size int64) bool {
+func (w *worker) endsAsZip(head []byte, err error, whole any, size int64) bool {
 	source, ok := whole.(io.ReaderAt)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -157,23 +157,34 @@ func endsAsZip(head []byte, err error, whole any, size int64) bool {
 		program = program || bytes.HasPrefix(head, []byte(magic))
 	}
 	// Looking for a comment or a signature behind the end is worth it for programs only.
-	tail := make([]byte, min(size, 22))
+	most := int64(22)
 	if program {
-		tail = make([]byte, min(size, 66<<10))
+		most = maxTail
 	}
+	if w.tail == nil {
+		w.tail = make([]byte, maxTail)
+	}
+	tail := w.tail[:min(size, most)]
 	if n, err := source.ReadAt(tail, size-int64(len(tail))); n < len(tail) && err != nil {
+		return false
+	}
+	if !bytes.Contains(tail, []byte("PK\x05\x06")) { // which is quicker than looking from behind
 		return false
 	}
 	if zipEnd(tail) >= 0 {
 		return true
 	}
-	if !program || !bytes.Contains(tail, []byte("PK\x05\x06")) {
+	if !program {
 		return false
 	}
 	// It may be the data of a program that reads ZIP files.
 	z, err := openZip(source, size)
 	return err == nil && len(z.File) > 0
 }
+
+// maxTail is how much of the end of a file may hold the last record, whose comment has up to
+// 64 KiB.
+const maxTail = 66 << 10
 
 // zipEnd returns where the last record of a ZIP file (APPNOTE.TXT 4.3.16) begins, if the bytes
 // end with one, or -1.
@@ -521,7 +532,7 @@ const maxDirectory = 64 << 20
 
 // openZip reads the directory, unless it is out of all proportion.
 func openZip(source io.ReaderAt, size int64) (*zip.Reader, error) {
-	tail := make([]byte, min(size, 66<<10))
+	tail := make([]byte, min(size, maxTail))
 	if _, err := source.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}

@@ -510,6 +510,7 @@ type worker struct {
 	*hunt
 	searchers []*searcher // one for each depth of nesting
 	names     *searcher   // for short texts
+	tail      []byte      // of a file that may be an archive by how it ends
 	expanded  int64       // bytes that may still be unpacked from the present file
 	pending   int64       // bytes that were not told yet
 	// collect, when set, takes hits until more is known about them.
