@@ -59,7 +59,8 @@ import (
 // # Cost
 //
 // Memory is bounded whatever the size of the files. Time grows with the shortest secret: one of
-// 22 bytes or more is looked for at full speed, one of 8 at about a fifth of it.
+// 22 bytes or more is looked for at full speed, one of 8 at about a sixth of it. What is almost a
+// secret takes longer, in proportion to how much of that there is.
 type Finder struct {
 	// FS holds the files. For a folder, (*os.Root).FS is one that no symbolic link leads out of.
 	FS fs.FS
