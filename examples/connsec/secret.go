@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/apisec"
@@ -101,9 +104,18 @@ func aboutSecret(r connsec.Report) connsec.Report {
 func readSecret(c *call) (secret connsec.Secret, name string, err error) {
 	if len(c.args) == 1 {
 		secret, err = audit.ReadSecret(c.args[0])
+		if noSuchFile(err) {
+			err = usagef("there is no such file; name the file that holds the secret, or give it on standard input")
+		}
 		return secret, c.args[0], err
 	}
 	const most = 64 << 10
 	data, err := io.ReadAll(io.LimitReader(c.in, most))
 	return connsec.NewSecret(strings.TrimRight(string(data), "\r\n")), "standard input", err
+}
+
+// noSuchFile reports whether a file for a secret is not there. Its name is not repeated then: it
+// may be the secret itself, typed by mistake.
+func noSuchFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG)
 }

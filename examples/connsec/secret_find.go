@@ -77,7 +77,10 @@ func namedSecrets(into map[string]connsec.Secret, given []string, deployment str
 			return nil, usagef("--secret takes NAME=FILE; a secret is never given as an argument, which every user of the machine sees")
 		}
 		secret, err := audit.ReadSecret(file)
-		if err != nil {
+		switch {
+		case noSuchFile(err):
+			return nil, usagef("--secret %s: there is no such file; name the file that holds the secret", name)
+		case err != nil:
 			return nil, err
 		}
 		if err := add(name, file, secret); err != nil {
