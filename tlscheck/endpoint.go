@@ -51,6 +51,8 @@ type Endpoint struct {
 	Dialer   Dialer           // nil: a net.Dialer
 	Resolver Resolver         // nil: net.DefaultResolver
 	Now      func() time.Time // nil: time.Now
+
+	patient bool // wait for the server to end each connection before the next
 }
 
 // Caps on the stages of one look; the context's deadline comes first where it is nearer. A

@@ -166,7 +166,8 @@ const (
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
 // are never completed: five at a strict server, nine at the weakest. A server that closes the
-// connection instead of answering an offer gets it once more, and then one that it takes.
+// connection instead of answering gets the handshake once more, and the offers between others
+// that it takes.
 // Nothing is sent inside TLS. The server may log failed handshakes.
 func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 	started := e.now()
@@ -208,26 +209,47 @@ func (e Endpoint) observeAddress(ctx context.Context, addr netip.AddrPort) Addre
 	wg.Go(func() { a.WeakSuites = e.offerWeakSuites(ctx, addr, sideBySide) })
 	e.handshake(ctx, conn, &a)
 	wg.Wait()
+	if a.Handshake == nil && a.HandshakeProblem.Kind == Closed {
+		// Perhaps because of the looks beside it: once more, alone.
+		if pause(ctx, settling) {
+			if conn, err := e.dial(ctx, addr); err == nil {
+				a.HandshakeProblem = Problem{}
+				e.handshake(ctx, conn, &a)
+			}
+		}
+	}
 	if a.Handshake != nil {
 		a.Handshake.Connect = connect
-		e.confirm(ctx, addr, &a)
+		e.confirm(ctx, addr, &a, tlswire.Hello{MaxVersion: a.Handshake.Version, Suites: []uint16{a.Handshake.Suite}})
 	} else if a.HandshakeProblem.proves() {
-		flight, p := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS13, KeyShares: []uint16{uint16(tls.X25519)}})
+		widest := tlswire.Hello{MaxVersion: tls.VersionTLS13, KeyShares: []uint16{uint16(tls.X25519)}}
+		flight, p := e.hello(ctx, addr, widest)
 		// A request to try again comes before the server has looked for a certificate.
 		if p == (Problem{}) && !flight.Retry {
 			a.Widest = &Selection{flight.Version, flight.Suite}
+			e.confirm(ctx, addr, &a, widest)
 		}
 	}
 	return a
 }
 
+// settling is what a server gets to be done with connections that have ended.
+const settling = 50 * time.Millisecond
+
 // confirm repeats, one at a time, the offers that the server answered by closing the
 // connection. Some servers refuse an offer so, Windows among them; but one that limits
 // connections turns the look away before it has read any offer. So the refusal counts only if
 // the server afterwards still takes an offer that it took before.
-func (e Endpoint) confirm(ctx context.Context, addr netip.AddrPort, a *AddressObservation) {
+func (e Endpoint) confirm(ctx context.Context, addr netip.AddrPort, a *AddressObservation, taken tlswire.Hello) {
 	if !a.LegacyVersions.closed && !a.WeakSuites.closed {
 		return
+	}
+	// The server takes connections again only when it is done with those before.
+	e.patient = true
+	for range 3 {
+		if _, p := e.hello(ctx, addr, taken); p == (Problem{}) || !pause(ctx, settling) {
+			break
+		}
 	}
 	if a.LegacyVersions.closed {
 		a.LegacyVersions = e.offerLegacyVersions(ctx, addr, oneAtATime)
@@ -238,7 +260,7 @@ func (e Endpoint) confirm(ctx context.Context, addr netip.AddrPort, a *AddressOb
 	if !a.LegacyVersions.closed && !a.WeakSuites.closed {
 		return
 	}
-	if _, p := e.hello(ctx, addr, tlswire.Hello{MaxVersion: a.Handshake.Version, Suites: []uint16{a.Handshake.Suite}}); p != (Problem{}) {
+	if _, p := e.hello(ctx, addr, taken); p != (Problem{}) {
 		doubt := Problem{Other, "the server closes the connection, but also on an offer that it took before: it may limit connections"}
 		for _, o := range []*Offers{&a.LegacyVersions, &a.WeakSuites} {
 			if o.closed {
@@ -437,7 +459,7 @@ func (e Endpoint) offerSuites(ctx context.Context, addr netip.AddrPort, suites [
 // settle ends an offer that was not accepted: refused by the peer, or unknown.
 func (o *Offers) settle(p Problem) {
 	if p.proves() {
-		o.Done, o.closed = true, p.Kind == Closed
+		o.Done, o.closed = true, o.closed || p.Kind == Closed
 	} else {
 		o.Problem = p
 	}
@@ -457,6 +479,9 @@ func (e Endpoint) hello(ctx context.Context, addr netip.AddrPort, h tlswire.Hell
 	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	flight, err := tlswire.Probe(hctx, conn, h)
+	if e.patient {
+		awaitClose(conn)
+	}
 	switch {
 	case flight.Version != 0: // it chose, whatever happened afterwards
 		return flight, Problem{}
@@ -466,4 +491,26 @@ func (e Endpoint) hello(ctx context.Context, addr netip.AddrPort, h tlswire.Hell
 		return flight, Problem{Other, "the server gave no answer"}
 	}
 	return flight, ProblemOf(err)
+}
+
+// awaitClose ends a connection from this side and waits, for a moment, until the server has ended
+// it too.
+func awaitClose(conn net.Conn) {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		const patience, most = time.Second, 64 << 10
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, most))
+	}
+}
+
+// pause reports whether the time passed before the context ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
