@@ -172,9 +172,36 @@ func (r *run) start(ctx context.Context) (progressState, error) {
 	return progressState{state: "running", copyTable: r.m.CopyTable}, err
 }
 
+// rollbackTime is what a server gets to roll a batch back after ctx has ended. Then the connection
+// is given up, and the server rolls back when it notices.
+const rollbackTime = 10 * time.Second
+
+// outlast returns a context that ends some time after ctx does, or with end.
+func outlast(ctx context.Context, after time.Duration) (outer context.Context, end context.CancelFunc) {
+	outer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(after)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-outer.Done():
+		}
+	})
+	return outer, func() {
+		stop()
+		cancel()
+	}
+}
+
 // transact commits what f did, or rolls it back.
 func (r *run) transact(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := r.m.DB.BeginTx(ctx, nil)
+	// The statements end with ctx, and then the transaction is rolled back here. Left to
+	// database/sql, it would be rolled back beside a statement that is still ending, which
+	// go-mssqldb 1.11 does not stand: both read into the same buffer.
+	outer, end := outlast(ctx, rollbackTime)
+	defer end()
+	tx, err := r.m.DB.BeginTx(outer, nil)
 	if err != nil {
 		return fmt.Errorf("securl: beginning a transaction: %w", err)
 	}
