@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/js"
@@ -294,8 +295,8 @@ func (v Value) schemeEdit(to Scheme) ([]edit, error) {
 // splitURL takes "http://host:80/path" apart. The scheme comes in lower case.
 func splitURL(s string) (scheme, authority string, ok bool) {
 	scheme, rest, ok := strings.Cut(strings.TrimLeft(s, " "), "://")
-	if !ok || scheme == "" || len(scheme) > 8 {
-		return "", "", false
+	if !ok || scheme == "" || len(scheme) > 8 || strings.ContainsFunc(scheme, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", "", false // letters beyond ASCII would change their length in lower case, too
 	}
 	if i := strings.IndexAny(rest, "/?#\\"); i >= 0 {
 		rest = rest[:i]
