@@ -278,9 +278,24 @@ func (j *judge) disabled() {
 		j.add(RuleDefaultAllow, "", connsec.Unknown("whether ports that no rule names are open%s depends on %q", j.where(unsure), j.unmodelled()))
 	case len(j.of(blocks)) == 0:
 		j.add(RuleDefaultAllow, "", connsec.Skipped("nothing is filtered"))
+	case len(j.of(notCovered)) > 0:
+		j.add(RuleDefaultAllow, "", j.half(j.of(notCovered)[0]))
+	case len(j.of(open))+len(j.of(allows))+len(j.of(untold)) > 0:
+		elsewhere := slices.Concat(j.of(open), j.of(allows), j.of(untold))
+		j.add(RuleDefaultAllow, "", connsec.Skipped("not known to be closed%s; see %s and %s", j.where(elsewhere), RuleDisabled.ID, RuleIPv6Gap.ID))
 	default:
 		j.add(RuleDefaultAllow, "", connsec.Passed("ports that no rule names are closed"))
 	}
+}
+
+// half is the verdict on a host of which the export shows one IP version: nothing of that one is
+// wrong, and that says nothing about the other.
+func (j *judge) half(missing slice) connsec.Verdict {
+	version := "IPv6"
+	if missing.v4 {
+		version = "IPv4"
+	}
+	return connsec.Unknown("nothing is known about %s: %s", version, j.reason(missing.v4))
 }
 
 // worse returns the slices with a posture, but for those of IPv6 beside an IPv4 that blocks.
@@ -347,12 +362,8 @@ func profileList(profiles []string) string {
 
 // versions judges IPv6 beside IPv4.
 func (j *judge) versions() {
-	if !j.e.covered[false] {
-		j.add(RuleIPv6Gap, "", connsec.Unknown("nothing is known about IPv6: %s", j.reason(false)))
-		return
-	}
-	if !j.e.covered[true] {
-		j.add(RuleIPv6Gap, "", connsec.Unknown("nothing is known about IPv4: %s", j.reason(true)))
+	if missing := j.of(notCovered); len(missing) > 0 {
+		j.add(RuleIPv6Gap, "", j.half(missing[0]))
 		return
 	}
 	judged, wider := false, false
@@ -548,8 +559,8 @@ func (j *judge) exposures() {
 			j.add(r.rule, "", connsec.Skipped("everything is open by default"))
 		case len(loose) > 0:
 			j.add(r.rule, "", connsec.Skipped("ports are open by default%s", j.where(loose)))
-		case len(unknown) > 0 && unknown[0].v4:
-			j.add(r.rule, "", connsec.Unknown("nothing is known about IPv4: %s", j.reason(true)))
+		case len(unknown) > 0:
+			j.add(r.rule, "", j.half(unknown[0]))
 		default:
 			j.add(r.rule, "", connsec.Passed("%s", r.good))
 		}

@@ -238,3 +238,18 @@ func TestEvaluationJSON(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"target": "web01", "kind": "nftables", "exposures": []}`, string(empty))
 }
+
+// TestHalfOfAHost: the export shows one IP version, or the other is open. What is closed over the
+// one is no pass for the host.
+func TestHalfOfAHost(t *testing.T) {
+	const closed = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+	rules := []*connsec.Rule{
+		hostfw.RuleDefaultAllow, hostfw.RuleExtraPort, hostfw.RuleHTTPOpen, hostfw.RuleManagementOpen, hostfw.RuleSourcePort, hostfw.RuleIPv6Gap,
+	}
+	for _, name := range []string{"rules.v4", "rules.v6"} {
+		ruletest.Expect(t, hostfw.Policy{}.Check(parse(t, name, closed)), connsec.Inconclusive, rules...)
+	}
+	report := hostfw.Policy{}.Check(parse(t, "host", nftTable("ip", "drop", on("443", "accept"))))
+	ruletest.ExpectFailed(t, report, hostfw.RuleIPv6Gap)
+	ruletest.Expect(t, report, connsec.NotApplicable, hostfw.RuleDefaultAllow)
+}
