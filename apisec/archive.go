@@ -107,9 +107,13 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 	}
 	switch f {
 	case isGzip:
-		w.gunzip(ctx, join(head, err, in), at, depth)
+		if !w.gunzip(ctx, join(head, err, in), at, depth) {
+			w.asItIs(ctx, whole, size, at, depth)
+		}
 	case isBzip2:
-		w.packed(ctx, bzip2.NewReader(join(head, err, in)), at, ".bz2", depth)
+		if !w.packed(ctx, bzip2.NewReader(join(head, err, in)), at, ".bz2", depth) {
+			w.asItIs(ctx, whole, size, at, depth)
+		}
 	case isTar:
 		w.tar(ctx, join(head, err, in), at, depth)
 	case isZip:
@@ -117,7 +121,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 	default:
 		if looseObject(at, head) {
 			if z, zerr := zlib.NewReader(join(head, err, in)); zerr == nil {
-				w.packed(ctx, z, at, "", depth)
+				if !w.packed(ctx, z, at, "", depth) {
+					w.asItIs(ctx, whole, size, at, depth)
+				}
 				return
 			}
 		}
@@ -210,6 +216,20 @@ func looseObject(at place, head []byte) bool {
 	return strings.HasSuffix(path.Dir(path.Clean(dir)), "objects") && len(path.Base(dir)) == 2 && len(base) >= 38 && strings.Trim(base, "0123456789abcdef") == ""
 }
 
+// asItIs searches a file that only begins like something packed, or is damaged. What was a stream
+// has passed; that it is damaged is on record.
+func (w *worker) asItIs(ctx context.Context, whole any, size int64, at place, depth int) {
+	source, ok := whole.(io.ReaderAt)
+	if !ok {
+		return
+	}
+	most := orDefault(w.MaxFile, defaultMaxFile)
+	in := &bounded{in: io.NewSectionReader(source, 0, size), ctx: ctx, left: &most}
+	s := w.searcher(depth)
+	head, err := s.head(in)
+	w.plain(ctx, s, head, err, in, at, w.report(at))
+}
+
 // plain searches a stream as it is.
 func (w *worker) plain(ctx context.Context, s *searcher, head []byte, err error, in io.Reader, at place, report func(match)) {
 	n, err := s.search(ctx, head, err, in, report)
@@ -248,20 +268,22 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-func (w *worker) gunzip(ctx context.Context, in io.Reader, at place, depth int) {
+// gunzip reports whether the file is sound, as far as it was read.
+func (w *worker) gunzip(ctx context.Context, in io.Reader, at place, depth int) bool {
 	z, err := gzip.NewReader(in)
 	if err != nil {
 		w.unread(at, Damaged, "it begins like gzip, but cannot be unpacked")
-		return
+		return false
 	}
 	w.name(at, z.Name)
 	w.name(at, z.Comment)
-	w.packed(ctx, z, at, ".gz", depth)
+	w.name(at, string(z.Extra))
+	return w.packed(ctx, z, at, ".gz", depth)
 }
 
-// packed reads what one file was compressed to. Its name as a member is that of the file
-// without what the compressor added.
-func (w *worker) packed(ctx context.Context, z io.Reader, at place, ext string, depth int) {
+// packed reads what one file was compressed to, and reports whether that is sound, as far as it
+// was read. Its name as a member is that of the file without what the compressor added.
+func (w *worker) packed(ctx context.Context, z io.Reader, at place, ext string, depth int) bool {
 	w.count(func(e *Exposure) { e.Members++ })
 	outer := at.path
 	if at.git != nil && at.git.Path != "" {
@@ -286,24 +308,71 @@ func (w *worker) packed(ctx context.Context, z io.Reader, at place, ext string, 
 	if at.unpacked {
 		inside.around = at.around
 	}
-	w.content(ctx, &bounded{z, ctx, &w.expanded}, nil, -1, inside, depth+1)
+	unpacked := &sound{in: z}
+	w.content(ctx, &bounded{unpacked, ctx, &w.expanded}, nil, -1, inside, depth+1)
+	return !unpacked.damaged
 }
 
-func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
+// sound is a stream that remembers whether it ended in damage.
+type sound struct {
+	in      io.Reader
+	damaged bool
+}
+
+func (s *sound) Read(p []byte) (int, error) {
+	n, err := s.in.Read(p)
+	s.damaged = s.damaged || err != nil && damage(err)
+	return n, err
+}
+
+// headers is a stream that remembers the end of what was read for the next header of a tar file,
+// which its reader does not give back if it is none.
+type headers struct {
+	in      io.Reader
+	read    int64
+	keeping bool
+	last    []byte
+}
+
+// mostHeader is how much of what stands before the place of damage is kept.
+const mostHeader = 64 << 10
+
+func (h *headers) Read(p []byte) (int, error) {
+	n, err := h.in.Read(p)
+	h.read += int64(n)
+	if h.keeping {
+		h.last = append(h.last, p[:n]...)
+		if len(h.last) > 2*mostHeader {
+			h.last = h.last[:copy(h.last, h.last[len(h.last)-mostHeader:])]
+		}
+	}
+	return n, err
+}
+
+func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int) {
+	in := &headers{in: stream}
 	t := tar.NewReader(in)
 	for {
+		in.keeping, in.last = true, in.last[:0]
 		h, err := t.Next()
+		in.keeping = false
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				w.broke(ctx, at, err, 0)
 			}
 			// What stands behind the archive, or behind where it is damaged, is searched as it is.
+			base := in.read - int64(len(in.last))
+			behind := io.MultiReader(bytes.NewReader(in.last), in)
 			rest := w.searcher(depth + 1)
-			head, err := rest.head(in)
+			head, err := rest.head(behind)
 			if f := formatOf(bytes.TrimLeft(head, "\x00")); f != notPacked {
 				w.unread(at, Unopened, "another archive stands behind its end, which is not opened")
 			}
-			w.plain(ctx, rest, head, err, in, at, w.report(at))
+			w.plain(ctx, rest, head, err, behind, at, func(m match) {
+				m.begin, m.end = m.begin+base, m.end+base
+				m.line, m.column = 0, 0
+				w.record(at, m)
+			})
 			return
 		}
 		member := at.in(w.shown(h.Name))
@@ -314,6 +383,9 @@ func (w *worker) tar(ctx context.Context, in io.Reader, at place, depth int) {
 			if !strings.HasSuffix(key, "path") { // which Name and Linkname are
 				w.name(member, value)
 			}
+		}
+		if h.Format == tar.FormatUnknown || h.Format == tar.FormatGNU { // half of their block has no use here
+			w.name(member, string(in.last[max(0, len(in.last)-255):]))
 		}
 		switch h.Typeflag { // those that have no data; others may, known or not
 		case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:

@@ -220,19 +220,41 @@ func TestUnread(t *testing.T) {
 	}
 }
 
-// TestDamagedStillSearched finds what comes before the damage.
+// TestDamagedStillSearched finds what comes before the damage, and what stands there as it is.
 func TestDamagedStillSearched(t *testing.T) {
 	text := planted + "\n" + strings.Repeat("some text ", 1000)
 	gz := gzipped(t, text)
+	other := gzipped(t, "nothing")
+	whole := tarred(t, map[string]string{"x": "y"})
+	header := whole[:512]
+	// The format of Version 7 of Unix leaves the second half of its header free.
+	old := []byte(header[:257] + strings.Repeat("\x00", 100) + planted)
+	old = append(old, make([]byte, 512-len(old))...)
+	copy(old[148:156], "        ")
+	sum := 0
+	for _, c := range old {
+		sum += int(c)
+	}
+	copy(old[148:], fmt.Sprintf("%06o\x00 ", sum))
+	v7 := string(old) + whole[512:]
+	var extra bytes.Buffer
+	z := gzip.NewWriter(&extra)
+	z.Extra = []byte(planted)
+	require.NoError(t, z.Close())
 	e := find(t, apisec.Finder{FS: fstest.MapFS{
 		"a.gz": file(gz[:len(gz)-20]), "b.tar": file(tarred(t, map[string]string{"x": text})[:2000]), "c.zip": file(zipped(t, map[string]string{planted: "y"})[:90]),
-		"d.tar": file(tarred(t, map[string]string{"x": "y"}) + planted),
+		"d.tar": file(whole + planted), "e.tar": file(header[:100] + "no mode" + header[107:500] + planted), "f.tar": file(v7),
+		"g.gz": file(other + planted), "h.gz": file("\x1f\x8b\x08no gzip" + planted), "i.bz2": file("BZh91AY&SY" + planted), "j.gz": file(extra.String()),
 	}})
-	var paths []string
+	paths, offsets := []string{}, map[string]int64{}
 	for _, h := range e.Hits {
 		paths = append(paths, h.Path)
+		offsets[h.Path] = h.Offset
 	}
-	assert.Equal(t, []string{"a.gz", "b.tar", "c.zip", "d.tar"}, paths)
+	assert.Equal(t, []string{"a.gz", "b.tar", "c.zip", "d.tar", "e.tar", "f.tar", "g.gz", "h.gz", "i.bz2", "j.gz"}, paths)
+	assert.EqualValues(t, len(whole), offsets["d.tar"])
+	assert.EqualValues(t, 500, offsets["e.tar"])
+	assert.EqualValues(t, len(other), offsets["g.gz"])
 }
 
 // TestTree has what a file system may hold beside files.
