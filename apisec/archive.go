@@ -115,7 +115,9 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 			w.asItIs(ctx, whole, size, at, depth)
 		}
 	case isTar:
-		w.tar(ctx, join(head, err, in), at, depth)
+		if !w.tar(ctx, join(head, err, in), at, depth) && !w.asItIs(ctx, whole, size, at, depth) {
+			w.unread(at, Damaged, "something stands in its padding, which is not read inside of others")
+		}
 	case isZip:
 		w.zip(ctx, s, head, err, in, whole, size, at, depth)
 	default:
@@ -216,18 +218,19 @@ func looseObject(at place, head []byte) bool {
 	return strings.HasSuffix(path.Dir(path.Clean(dir)), "objects") && len(path.Base(dir)) == 2 && len(base) >= 38 && strings.Trim(base, "0123456789abcdef") == ""
 }
 
-// asItIs searches a file that only begins like something packed, or is damaged. What was a stream
-// has passed; that it is damaged is on record.
-func (w *worker) asItIs(ctx context.Context, whole any, size int64, at place, depth int) {
+// asItIs searches a file that only begins like something packed, or is damaged. It reports whether
+// it could: what was a stream has passed.
+func (w *worker) asItIs(ctx context.Context, whole any, size int64, at place, depth int) bool {
 	source, ok := whole.(io.ReaderAt)
 	if !ok {
-		return
+		return false
 	}
 	most := orDefault(w.MaxFile, defaultMaxFile)
 	in := &bounded{in: io.NewSectionReader(source, 0, size), ctx: ctx, left: &most}
 	s := w.searcher(depth)
 	head, err := s.head(in)
 	w.plain(ctx, s, head, err, in, at, w.report(at))
+	return true
 }
 
 // plain searches a stream as it is.
@@ -349,13 +352,21 @@ func (h *headers) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int) {
+// tar reports whether nothing stands in the padding of members. What is behind the end, or behind a
+// place of damage, is searched.
+func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int) (all bool) {
 	in := &headers{in: stream}
 	t := tar.NewReader(in)
+	all = true
 	for {
+		padding := int(-in.read & 511)
 		in.keeping, in.last = true, in.last[:0]
 		h, err := t.Next()
 		in.keeping = false
+		// Some programs fill the last block of a member with what they had in memory.
+		if padding = min(padding, len(in.last)); len(bytes.Trim(in.last[:padding], "\x00")) > 0 {
+			all, in.last = false, in.last[padding:]
+		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				w.broke(ctx, at, err, 0)
@@ -373,7 +384,7 @@ func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int)
 				m.line, m.column = 0, 0
 				w.record(at, m)
 			})
-			return
+			return all
 		}
 		member := at.in(w.shown(h.Name))
 		for _, text := range []string{h.Name, h.Linkname, h.Uname, h.Gname} {
@@ -395,7 +406,7 @@ func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int)
 		w.content(ctx, &bounded{t, ctx, &w.expanded}, nil, h.Size, member, depth+1)
 		if w.expanded <= 0 {
 			w.unread(at, TooLarge, "the rest of the archive was left when the limit for unpacked bytes was reached")
-			return
+			return all
 		}
 	}
 }

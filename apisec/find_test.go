@@ -245,13 +245,14 @@ func TestDamagedStillSearched(t *testing.T) {
 		"a.gz": file(gz[:len(gz)-20]), "b.tar": file(tarred(t, map[string]string{"x": text})[:2000]), "c.zip": file(zipped(t, map[string]string{planted: "y"})[:90]),
 		"d.tar": file(whole + planted), "e.tar": file(header[:100] + "no mode" + header[107:500] + planted), "f.tar": file(v7),
 		"g.gz": file(other + planted), "h.gz": file("\x1f\x8b\x08no gzip" + planted), "i.bz2": file("BZh91AY&SY" + planted), "j.gz": file(extra.String()),
+		"k.tar": file(whole[:600] + planted + whole[600+len(planted):]),
 	}})
 	paths, offsets := []string{}, map[string]int64{}
 	for _, h := range e.Hits {
 		paths = append(paths, h.Path)
 		offsets[h.Path] = h.Offset
 	}
-	assert.Equal(t, []string{"a.gz", "b.tar", "c.zip", "d.tar", "e.tar", "f.tar", "g.gz", "h.gz", "i.bz2", "j.gz"}, paths)
+	assert.Equal(t, []string{"a.gz", "b.tar", "c.zip", "d.tar", "e.tar", "f.tar", "g.gz", "h.gz", "i.bz2", "j.gz", "k.tar"}, paths)
 	assert.EqualValues(t, len(whole), offsets["d.tar"])
 	assert.EqualValues(t, 500, offsets["e.tar"])
 	assert.EqualValues(t, len(other), offsets["g.gz"])
