@@ -1,9 +1,7 @@
 package sqlsec
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,29 +26,11 @@ func (o Observation) Judge() connsec.Report {
 	if len(addresses) == 0 { // no port: one address without facts
 		addresses = []AddressObservation{{}}
 	}
-	type group struct {
-		findings  []connsec.Finding
-		addresses []string
+	seen := make([]seenAddress, len(addresses))
+	for i, a := range addresses {
+		seen[i] = seenAddress{o: o, a: a, tls: at(o.TLS, a.Address), strict: at(o.StrictTLS, a.Address)}
 	}
-	var groups []*group
-	for _, a := range addresses {
-		s := seenAddress{o: o, a: a, tls: at(o.TLS, a.Address), strict: at(o.StrictTLS, a.Address)}
-		findings := connsec.Run(o.Subject, s, serverChecks)
-		i := slices.IndexFunc(groups, func(g *group) bool { return sameFindings(g.findings, findings) })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, &group{findings: findings})
-		}
-		groups[i].addresses = append(groups[i].addresses, a.Address.Addr().String())
-	}
-	for _, g := range groups {
-		if len(groups) > 1 {
-			for i := range g.findings {
-				g.findings[i].Subject = fmt.Sprintf("%s [%s]", o.Subject, strings.Join(g.addresses, ", "))
-			}
-		}
-		r.Findings = append(r.Findings, g.findings...)
-	}
+	r.Findings = append(r.Findings, tlscheck.JudgeAddresses(o.Subject, seen, func(s seenAddress) netip.Addr { return s.a.Address.Addr() }, serverChecks)...)
 	r.Findings = append(r.Findings, connsec.Run(o.Subject, o, browserChecks)...)
 	if o.TLS != nil {
 		r.Findings = append(r.Findings, o.judgeTLS(*o.TLS)...)
@@ -87,12 +67,6 @@ func at(o *tlscheck.Observation, addr netip.AddrPort) *tlscheck.AddressObservati
 		}
 	}
 	return nil
-}
-
-func sameFindings(a, b []connsec.Finding) bool {
-	return slices.EqualFunc(a, b, func(x, y connsec.Finding) bool {
-		return x.Rule == y.Rule && x.Outcome == y.Outcome && x.Severity == y.Severity && x.Detail == y.Detail && slices.Equal(x.Evidence, y.Evidence)
-	})
 }
 
 var serverChecks = []connsec.Check[seenAddress]{

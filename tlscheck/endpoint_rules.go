@@ -15,38 +15,37 @@ import (
 // are reported once, under the observation's subject; where they differ, the subject names the
 // addresses.
 func (o Observation) Judge() connsec.Report {
-	perAddress := make([]addressFindings, len(o.Addresses))
-	for i, a := range o.Addresses {
+	addresses := slices.Clone(o.Addresses)
+	for i, a := range addresses {
 		if a.Chain != nil && !o.AsOf.IsZero() {
 			chain := *a.Chain
 			chain.At = o.AsOf
-			a.Chain = &chain
+			addresses[i].Chain = &chain
 		}
-		perAddress[i] = addressFindings{a.Address.Addr(), connsec.Run(o.Subject, a, endpointChecks)}
 	}
-	return connsec.Report{Target: o.Subject, At: o.At, Duration: o.Duration, Findings: merge(o.Subject, perAddress)}
+	return connsec.Report{Target: o.Subject, At: o.At, Duration: o.Duration, Findings: JudgeAddresses(o.Subject, addresses, AddressObservation.address, endpointChecks)}
 }
 
-type addressFindings struct {
-	address  netip.Addr
-	findings []connsec.Finding
-}
+func (a AddressObservation) address() netip.Addr { return a.Address.Addr() }
 
-// merge joins the findings of addresses that came out the same, so that a name with an IPv4
-// and an IPv6 address on one server is reported once.
-func merge(subject string, perAddress []addressFindings) []connsec.Finding {
+// JudgeAddresses runs checks on what was seen at each address of one name; at says which address
+// that is. Addresses that come out the same are reported once, under the subject, so that a name
+// with an IPv4 and an IPv6 address on one machine does not fill two pages; where they differ, the
+// subjects name the addresses. Other protocols use it for their own observations.
+func JudgeAddresses[T any](subject string, seen []T, at func(T) netip.Addr, checks []connsec.Check[T]) []connsec.Finding {
 	type group struct {
 		addresses []string
 		findings  []connsec.Finding
 	}
 	var groups []*group
-	for _, a := range perAddress {
-		i := slices.IndexFunc(groups, func(g *group) bool { return sameFindings(g.findings, a.findings) })
+	for _, a := range seen {
+		findings := connsec.Run(subject, a, checks)
+		i := slices.IndexFunc(groups, func(g *group) bool { return sameFindings(g.findings, findings) })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, &group{findings: a.findings})
+			groups = append(groups, &group{findings: findings})
 		}
-		groups[i].addresses = append(groups[i].addresses, a.address.String())
+		groups[i].addresses = append(groups[i].addresses, at(a).String())
 	}
 	var out []connsec.Finding
 	for _, g := range groups {

@@ -3,6 +3,7 @@ package tlscheck
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,23 +15,18 @@ var myqHTTP = connsec.Citation{Doc: docMyQ, Section: "Unsecured communication", 
 
 // Judge applies http-cleartext-served and http-cleartext-redirect to each address.
 func (o PlainObservation) Judge() connsec.Report {
-	perAddress := make([]addressFindings, len(o.Addresses))
-	for i, a := range o.Addresses {
-		perAddress[i] = addressFindings{a.Address.Addr(), connsec.Run(o.Subject, a, plainChecks)}
-	}
-	return connsec.Report{Target: o.Subject, At: o.At, Duration: o.Duration, Findings: merge(o.Subject, perAddress)}
+	return connsec.Report{Target: o.Subject, At: o.At, Duration: o.Duration, Findings: JudgeAddresses(o.Subject, o.Addresses, PlainAddress.address, plainChecks)}
 }
 
 // Judge applies all tls-*, cert-* and http-* rules of an HTTPS server.
 func (o HTTPSObservation) Judge() connsec.Report {
 	r := o.Observation.Judge()
-	perAddress := make([]addressFindings, len(o.HTTP))
-	for i, a := range o.HTTP {
-		perAddress[i] = addressFindings{a.Address.Addr(), connsec.Run(o.Subject, a, httpsChecks)}
-	}
-	r.Findings = append(r.Findings, merge(o.Subject, perAddress)...)
+	r.Findings = append(r.Findings, JudgeAddresses(o.Subject, o.HTTP, HTTPSAddress.address, httpsChecks)...)
 	return r
 }
+
+func (a PlainAddress) address() netip.Addr { return a.Address.Addr() }
+func (a HTTPSAddress) address() netip.Addr { return a.Address.Addr() }
 
 var plainChecks = []connsec.Check[PlainAddress]{
 	{Rule: RuleCleartextServed, Judge: judgeCleartextServed},
