@@ -189,8 +189,13 @@ func (c Config) open(ctx context.Context, conns *connections) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	conn, _, err := Config{Dialer: e.Dialer}.dialAny(ctx, addrs)
-	return conn, err
+	for _, at := range addrs { // the first that accepts
+		var conn net.Conn
+		if conn, err = (Config{Dialer: e.Dialer}).dial(ctx, at); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
 }
 
 // connections are those made for one client, so that they can be broken when ctx ends.

@@ -21,19 +21,18 @@
 //
 // # Traces on the server
 //
-// Observe makes up to four conversations and those connections of package tlscheck, see
-// [tlscheck.Endpoint.Observe], on two ports. No mail is sent: there is no RCPT and no DATA. No
-// account is named: what the server does with a login in clear is seen from its answer to AUTH
-// without credentials, and a server that asks for them gets a cancellation. Expect in the
-// log: connections that end after EHLO or QUIT, failed TLS handshakes, an AUTH that was
-// aborted, a MAIL FROM:<> that was reset, and a NOOP in the same packet as STARTTLS, which
-// some servers log as an attack: it is the harmless form of one.
+// At each address of the host, up to 16, Observe makes up to four conversations and those
+// connections of package tlscheck, see [tlscheck.Endpoint.Observe], on two ports. No mail is
+// sent: there is no RCPT and no DATA. No account is named: what the server does with a login in
+// clear is seen from its answer to AUTH without credentials, and a server that asks for them
+// gets a cancellation. Expect in the log: connections that end after EHLO or QUIT, failed TLS
+// handshakes, an AUTH that was aborted, a MAIL FROM:<> that was reset, and a NOOP in the same
+// packet as STARTTLS, which some servers log as an attack: it is the harmless form of one.
 //
 // # What is not checked
 //
 // Whether the server relays for strangers, SPF, DKIM and DMARC, and what happens to a message
-// behind the server. Of several addresses of a name, all are looked at for TLS and
-// certificates, and the first that answers for the rest.
+// behind the server. Of a name with more than 16 addresses, the others are not looked at.
 //
 // # References
 //

@@ -1,6 +1,7 @@
 package smtpsec
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/connsec/connsec/tlscheck"
@@ -28,6 +29,16 @@ type ClearLook struct {
 	Port    uint16 `json:"port"`
 	Subject string `json:"subject"`
 	MX      bool   `json:"mx,omitempty"`
+	// Addresses are those of the host, each with conversations of its own: behind one name there
+	// may be servers with other settings.
+	Addresses []ClearAddress `json:"addresses"`
+	// TLS is what package tlscheck saw behind STARTTLS, at all addresses; nil if none offers it.
+	TLS *tlscheck.Observation `json:"tls,omitempty"`
+}
+
+// ClearAddress is what was seen at one address of a port that begins in clear.
+type ClearAddress struct {
+	Address netip.AddrPort `json:"address"`
 	// Problem says why there was no conversation. Refused means that the port is closed.
 	Problem  tlscheck.Problem `json:"problem,omitzero"`
 	Greeting string           `json:"greeting,omitempty"`
@@ -44,8 +55,6 @@ type ClearLook struct {
 	// Injected is what became of the NOOP glued behind STARTTLS; Detail says why it is unknown.
 	Injected       Injected `json:"injected"`
 	InjectedDetail string   `json:"injected_detail,omitempty"`
-	// TLS is what package tlscheck saw behind STARTTLS; nil if it is not offered.
-	TLS *tlscheck.Observation `json:"tls,omitempty"`
 }
 
 // ImplicitLook is what was seen on the port with TLS from the first byte.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,9 +35,9 @@ const (
 // byte, and for an MX what the domain publishes. The error is for no facts at all: the host
 // was not found or not reached.
 //
-// It makes three or four conversations, none of which sends mail or names an account, and
-// those connections that [tlscheck.Endpoint.Observe] makes. See the package documentation for
-// what the server logs.
+// At each of the host's addresses, of which it takes the first 16, it makes three or four
+// conversations, none of which sends mail or names an account, and those connections that
+// [tlscheck.Endpoint.Observe] makes. See the package documentation for what the server logs.
 func (c Config) Observe(ctx context.Context) (Observation, error) {
 	started := c.now()
 	o := Observation{Target: c.target(), Host: setting.OneLine(hostOf(c.Host)), At: started, Mode: c.Mode, MX: c.MX}
@@ -61,7 +62,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 	wg.Wait()
 	o.Duration = c.now().Sub(started)
 	if !o.seen() {
-		return o, fmt.Errorf("smtpsec: %s: %s", o.Target, o.Clear.Problem.Text)
+		return o, fmt.Errorf("smtpsec: %s: %s", o.Target, o.Clear.Addresses[0].Problem.Text)
 	}
 	if o.Policy != nil {
 		o.Policy.hold(o.Clear.TLS)
@@ -82,8 +83,10 @@ func (c Config) Probe(ctx context.Context) (connsec.Report, error) {
 
 // seen reports whether there is any fact: a conversation, or that a port refuses one.
 func (o Observation) seen() bool {
-	if k := o.Clear.Problem.Kind; k == "" || k == tlscheck.Refused || k == tlscheck.Closed || k == tlscheck.Other {
-		return true
+	for _, a := range o.Clear.Addresses {
+		if k := a.Problem.Kind; k == "" || k == tlscheck.Refused || k == tlscheck.Closed || k == tlscheck.Other {
+			return true
+		}
 	}
 	if o.Implicit == nil {
 		return false
@@ -123,29 +126,58 @@ func (c Config) connect(port uint16) string {
 	return c.Connect
 }
 
-// dialAny connects to the first address that accepts.
-func (c Config) dialAny(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, at netip.AddrPort, err error) {
+// dial connects to one address.
+func (c Config) dial(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
 	var dialer tlscheck.Dialer = &net.Dialer{}
 	if c.Dialer != nil {
 		dialer = c.Dialer
 	}
-	for _, at = range addrs {
-		step, cancel := context.WithTimeout(ctx, stepTimeout)
-		conn, err = dialer.DialContext(step, "tcp", at.String())
-		cancel()
-		if err == nil {
-			return conn, at, nil
-		}
-	}
-	return nil, at, err
+	step, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return dialer.DialContext(step, "tcp", at.String())
 }
 
-// lookClear has two conversations: one stays in clear, the other goes through STARTTLS. The
-// looks of tlscheck run beside the first, once it is known that STARTTLS is offered.
+// maxAddresses bounds how many addresses are looked at, and how many at a time, as in tlscheck.
+const (
+	maxAddresses       = 16
+	addressesAtOneTime = 4
+)
+
+// lookClear looks at the port at every address. The looks of tlscheck, which takes all addresses
+// at once, run beside the conversations, as soon as one server is known to offer STARTTLS.
 func (c Config) lookClear(ctx context.Context, addrs []netip.AddrPort, l *ClearLook) {
-	conn, at, err := c.dialAny(ctx, addrs)
+	addrs = addrs[:min(len(addrs), maxAddresses)]
+	l.Addresses = make([]ClearAddress, len(addrs))
+	behind := sync.OnceValue(func() *tlscheck.Observation {
+		o, err := c.endpoint(l.Port, wayStartTLS).Observe(ctx)
+		if err != nil {
+			return nil
+		}
+		return &o
+	})
+	slots := make(chan struct{}, addressesAtOneTime)
+	var wg sync.WaitGroup
+	for i, at := range addrs {
+		a := &l.Addresses[i]
+		a.Address = at
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			c.lookClearAt(ctx, a, behind)
+		})
+	}
+	wg.Wait()
+	if slices.ContainsFunc(l.Addresses, func(a ClearAddress) bool { return a.Before.Has("STARTTLS") }) {
+		l.TLS = behind()
+	}
+}
+
+// lookClearAt has two conversations at one address: one stays in clear, the other goes through
+// STARTTLS.
+func (c Config) lookClearAt(ctx context.Context, a *ClearAddress, behind func() *tlscheck.Observation) {
+	conn, err := c.dial(ctx, a.Address)
 	if err != nil {
-		l.Problem = problemOf(err)
+		a.Problem = problemOf(err)
 		return
 	}
 	defer conn.Close()
@@ -153,44 +185,38 @@ func (c Config) lookClear(ctx context.Context, addrs []netip.AddrPort, l *ClearL
 	within(ctx, greetTimeout, conn, func() {
 		var greeting *Reply
 		if greeting, err = w.greet(); err == nil {
-			l.Greeting = setting.OneLine(greeting.Text)
-			l.Before, err = w.ehlo(c.helo(conn))
+			a.Greeting = setting.OneLine(greeting.Text)
+			a.Before, err = w.ehlo(c.helo(conn))
 		}
 	})
 	if err != nil {
-		l.Problem = problemOf(err)
+		a.Problem = problemOf(err)
 		return
 	}
 	var wg sync.WaitGroup
-	if l.Before.Has("STARTTLS") {
-		wg.Go(func() {
-			o, err := c.endpoint(l.Port, wayStartTLS).Observe(ctx)
-			if err == nil {
-				l.TLS = &o
-			}
-			c.lookInside(ctx, at, l)
-		})
+	if a.Before.Has("STARTTLS") {
+		wg.Go(func() { c.lookInside(ctx, leafAt(behind(), a.Address), a) })
 	}
-	within(ctx, stepTimeout, conn, func() { c.askInClear(w, l) })
+	within(ctx, stepTimeout, conn, func() { askInClear(w, a) })
 	wg.Wait()
 }
 
 // askInClear asks what the server would take without TLS: a login, and mail.
-func (c Config) askInClear(w *wire, l *ClearLook) {
-	l.Mechanism = "PLAIN"
-	for _, m := range append([]string{"PLAIN", "LOGIN"}, l.Before.Auth...) {
-		if l.Before.HasAuth(m) {
-			l.Mechanism = m
+func askInClear(w *wire, a *ClearAddress) {
+	a.Mechanism = "PLAIN"
+	for _, m := range append([]string{"PLAIN", "LOGIN"}, a.Before.Auth...) {
+		if a.Before.HasAuth(m) {
+			a.Mechanism = m
 			break
 		}
 	}
 	// Without an initial response a server that is willing asks for the credentials, with 334;
 	// the asterisk cancels (RFC 4954, 4). Nobody is named.
-	r, _, err := w.ask("AUTH " + l.Mechanism)
+	r, _, err := w.ask("AUTH " + a.Mechanism)
 	if err != nil {
 		return
 	}
-	l.Auth = r
+	a.Auth = r
 	if r.Code == 334 {
 		if _, _, err = w.ask("*"); err != nil {
 			return
@@ -200,7 +226,7 @@ func (c Config) askInClear(w *wire, l *ClearLook) {
 	if r, _, err = w.ask("MAIL FROM:<>"); err != nil {
 		return
 	}
-	l.Mail = r
+	a.Mail = r
 	if r.Code == 250 {
 		if _, _, err = w.ask("RSET"); err != nil {
 			return
@@ -211,35 +237,34 @@ func (c Config) askInClear(w *wire, l *ClearLook) {
 
 // lookInside goes through STARTTLS with a NOOP glued behind it in one segment, and asks what
 // the server offers within TLS.
-func (c Config) lookInside(ctx context.Context, at netip.AddrPort, l *ClearLook) {
-	leaf := leafAt(l.TLS, at)
+func (c Config) lookInside(ctx context.Context, leaf *x509.Certificate, a *ClearAddress) {
 	if leaf == nil {
-		l.InjectedDetail = "no certificate was seen behind STARTTLS"
+		a.InjectedDetail = "no certificate was seen behind STARTTLS"
 		// Whether STARTTLS itself is refused is worth a look of its own.
-		conn, rest, err := c.throughStartTLS(ctx, at, "")
+		conn, rest, err := c.throughStartTLS(ctx, a.Address, "")
 		if err != nil {
-			l.StartTLS = refusal(err)
+			a.StartTLS = refusal(err)
 			return
 		}
 		if _ = conn.Close(); rest != "" {
-			l.Injected = InjectedUnasked
+			a.Injected = InjectedUnasked
 		}
 		return
 	}
-	conn, rest, err := c.throughStartTLS(ctx, at, "\r\nNOOP")
+	conn, rest, err := c.throughStartTLS(ctx, a.Address, "\r\nNOOP")
 	if err != nil {
-		l.StartTLS = refusal(err)
-		if l.StartTLS != nil { // is it the glue that is refused?
-			c.withoutGlue(ctx, at, leaf, l)
+		a.StartTLS = refusal(err)
+		if a.StartTLS != nil { // is it the glue that is refused?
+			c.withoutGlue(ctx, leaf, a)
 			return
 		}
-		l.InjectedDetail = problemOf(err).Text
+		a.InjectedDetail = problemOf(err).Text
 		return
 	}
 	defer func() { _ = conn.Close() }()
 	if rest != "" {
-		l.Injected = fateInClear(rest)
-		c.withoutGlue(ctx, at, leaf, l)
+		a.Injected = fateInClear(rest)
+		c.withoutGlue(ctx, leaf, a)
 		return
 	}
 	inside, err := c.holdOn(ctx, conn, leaf)
@@ -248,15 +273,15 @@ func (c Config) lookInside(ctx context.Context, at netip.AddrPort, l *ClearLook)
 		switch p := problemOf(err); p.Kind {
 		case tlscheck.NotTLS:
 			if errors.As(err, &record) {
-				l.Injected = fateInClear(string(record.RecordHeader[:3]))
+				a.Injected = fateInClear(string(record.RecordHeader[:3]))
 			}
-			c.withoutGlue(ctx, at, leaf, l)
+			c.withoutGlue(ctx, leaf, a)
 		case tlscheck.Timeout, tlscheck.Other, tlscheck.Refused, tlscheck.Unreachable:
-			l.InjectedDetail = p.Text
+			a.InjectedDetail = p.Text
 		default:
-			l.InjectedDetail = p.Text
-			if c.withoutGlue(ctx, at, leaf, l) {
-				l.Injected, l.InjectedDetail = InjectedRefused, ""
+			a.InjectedDetail = p.Text
+			if c.withoutGlue(ctx, leaf, a) {
+				a.Injected, a.InjectedDetail = InjectedRefused, ""
 			}
 		}
 		return
@@ -278,23 +303,23 @@ func (c Config) lookInside(ctx context.Context, at netip.AddrPort, l *ClearLook)
 			// Some servers go without a word; then a glued command was not answered either,
 			// unless it was the only thing that was.
 			if len(lines) > 1 {
-				l.Injected, l.Inside = InjectedDiscarded, readExtensions(lines)
+				a.Injected, a.Inside = InjectedDiscarded, readExtensions(lines)
 			} else {
 				err = e
 			}
 		case second.Code == 221 || second.Code >= 400 && len(lines) > 1:
-			l.Injected = InjectedDiscarded
+			a.Injected = InjectedDiscarded
 			if first.Code == 250 {
-				l.Inside = readExtensions(lines)
+				a.Inside = readExtensions(lines)
 			}
 		case second.Code == 250 && first.Code != 220: // a greeting within TLS is odd, and no answer
-			l.Injected, l.Inside = InjectedInTLS, readExtensions(late)
+			a.Injected, a.Inside = InjectedInTLS, readExtensions(late)
 		default:
 			err = &replyError{"answers out of turn", second}
 		}
 	})
 	if err != nil {
-		l.InjectedDetail = problemOf(err).Text
+		a.InjectedDetail = problemOf(err).Text
 	}
 }
 
@@ -310,17 +335,17 @@ func fateInClear(code string) Injected {
 }
 
 // withoutGlue goes through STARTTLS as clients do, and reports whether that works.
-func (c Config) withoutGlue(ctx context.Context, at netip.AddrPort, leaf *x509.Certificate, l *ClearLook) bool {
-	conn, _, err := c.throughStartTLS(ctx, at, "")
+func (c Config) withoutGlue(ctx context.Context, leaf *x509.Certificate, a *ClearAddress) bool {
+	conn, _, err := c.throughStartTLS(ctx, a.Address, "")
 	if err != nil {
-		if l.StartTLS = refusal(err); l.StartTLS == nil {
-			l.InjectedDetail = problemOf(err).Text
+		if a.StartTLS = refusal(err); a.StartTLS == nil {
+			a.InjectedDetail = problemOf(err).Text
 		}
 		return false
 	}
 	defer func() { _ = conn.Close() }()
-	if l.StartTLS != nil { // refused with the glue, granted without
-		l.StartTLS, l.Injected = nil, InjectedRefused
+	if a.StartTLS != nil { // refused with the glue, granted without
+		a.StartTLS, a.Injected = nil, InjectedRefused
 	}
 	inside, err := c.holdOn(ctx, conn, leaf)
 	if err != nil {
@@ -328,7 +353,7 @@ func (c Config) withoutGlue(ctx context.Context, at netip.AddrPort, leaf *x509.C
 	}
 	within(ctx, stepTimeout, inside, func() {
 		w := newWire(inside)
-		if l.Inside, err = w.ehlo(c.helo(inside)); err == nil {
+		if a.Inside, err = w.ehlo(c.helo(inside)); err == nil {
 			_, _, _ = w.ask("QUIT")
 		}
 	})
@@ -338,7 +363,7 @@ func (c Config) withoutGlue(ctx context.Context, at netip.AddrPort, leaf *x509.C
 // throughStartTLS opens a connection and takes it to the point where TLS begins, with glue in
 // the segment of the STARTTLS command. rest is the code of a second reply that came at once.
 func (c Config) throughStartTLS(ctx context.Context, at netip.AddrPort, glue string) (conn net.Conn, rest string, err error) {
-	if conn, _, err = c.dialAny(ctx, []netip.AddrPort{at}); err != nil {
+	if conn, err = c.dial(ctx, at); err != nil {
 		return nil, "", err
 	}
 	alive := within(ctx, greetTimeout, conn, func() {
@@ -448,7 +473,7 @@ func (c Config) lookImplicit(ctx context.Context, l *ImplicitLook) {
 		if leaf == nil {
 			continue
 		}
-		conn, _, err := c.dialAny(ctx, []netip.AddrPort{a.Address})
+		conn, err := c.dial(ctx, a.Address)
 		if err != nil {
 			return
 		}

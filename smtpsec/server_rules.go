@@ -1,6 +1,7 @@
 package smtpsec
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,10 +13,10 @@ import (
 // implicitChecks judge the port with TLS from the first byte, clearChecks the one that begins
 // in clear.
 var (
-	implicitChecks = []connsec.Check[ImplicitLook]{
+	implicitChecks = []connsec.Check[implicitAt]{
 		{Rule: RuleImplicitTLSMissing, Judge: judgeImplicit},
 	}
-	clearChecks = []connsec.Check[ClearLook]{
+	clearChecks = []connsec.Check[clearAt]{
 		{Rule: RuleStartTLSMissing, Judge: judgeStartTLSMissing},
 		{Rule: RuleAuthBeforeTLS, Judge: judgeAuthBeforeTLS},
 		{Rule: RuleTLSNotEnforced, Judge: judgeTLSNotEnforced},
@@ -29,16 +30,9 @@ var (
 func (o Observation) Judge() connsec.Report {
 	r := connsec.Report{Target: o.Target, At: o.At, Duration: o.Duration}
 	if o.Implicit != nil {
-		found := connsec.Run(o.Implicit.Subject, *o.Implicit, implicitChecks)
-		r.Findings = append(r.Findings, found...)
-		if found[0].Outcome == connsec.Pass { // otherwise it is the one finding about this port
-			r.Findings = append(r.Findings, o.Implicit.TLS.Judge().Findings...)
-		}
+		r.Findings = append(r.Findings, o.Implicit.judge()...)
 	}
-	r.Findings = append(r.Findings, connsec.Run(o.Clear.Subject, o.Clear, clearChecks)...)
-	if o.Clear.TLS != nil && o.Clear.StartTLS == nil {
-		r.Findings = append(r.Findings, o.Clear.TLS.Judge().Findings...)
-	}
+	r.Findings = append(r.Findings, o.Clear.judge()...)
 	if o.Policy != nil {
 		r.Findings = append(r.Findings, connsec.Run(o.Policy.Subject, *o.Policy, policyChecks)...)
 	}
@@ -50,6 +44,39 @@ func (o Observation) Judge() connsec.Report {
 	return r
 }
 
+// clearAt is what the judges of one address look at.
+type clearAt struct {
+	port uint16
+	mx   bool
+	ClearAddress
+}
+
+func (l ClearLook) judge() []connsec.Finding {
+	addresses := l.Addresses
+	if len(addresses) == 0 { // facts from elsewhere: one address of which nothing is known
+		addresses = []ClearAddress{{}}
+	}
+	seen := make([]clearAt, len(addresses))
+	for i, a := range addresses {
+		seen[i] = clearAt{l.Port, l.MX, a}
+	}
+	findings := tlscheck.JudgeAddresses(l.Subject, seen, func(a clearAt) netip.Addr { return a.Address.Addr() }, clearChecks)
+	if l.TLS == nil {
+		return findings
+	}
+	// Where there is no STARTTLS to be had, that is the one finding about the address.
+	behind := *l.TLS
+	behind.Addresses = slices.DeleteFunc(slices.Clone(behind.Addresses), func(t tlscheck.AddressObservation) bool {
+		return slices.ContainsFunc(l.Addresses, func(a ClearAddress) bool { return a.Address == t.Address && a.withoutTLS() })
+	})
+	return append(findings, behind.Judge().Findings...)
+}
+
+// withoutTLS reports whether it was seen that there is no TLS at an address.
+func (a ClearAddress) withoutTLS() bool {
+	return a.Problem.Kind == tlscheck.Refused || a.StartTLS != nil || a.Before != nil && !a.Before.Has("STARTTLS")
+}
+
 // RuleImplicitTLSMissing: no submissions port.
 var RuleImplicitTLSMissing = &connsec.Rule{
 	ID: "smtp-implicit-tls-missing", Title: "The server does not offer TLS from the first byte",
@@ -59,37 +86,60 @@ var RuleImplicitTLSMissing = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("8314", "3.3, 7.3"), refGuide}, Since: "0.1.0",
 }
 
-func judgeImplicit(l ImplicitLook) connsec.Verdict {
-	var fail, unsure string
-	spoken := 0
-	for _, a := range l.TLS.Addresses {
-		where := a.Address.String()
-		switch p := a.HandshakeProblem; {
-		case a.Unreachable.Kind == tlscheck.Refused:
-			fail = where + " refuses connections"
-		case a.Unreachable.Kind != "":
-			unsure = where + ": " + a.Unreachable.Text
-		case a.Handshake != nil, p.Kind == tlscheck.Alert:
-			spoken++
-		case p.Kind == tlscheck.NotTLS:
-			fail = where + ": " + p.Text
-		case p.Kind == tlscheck.Closed:
-			fail = where + " accepts the connection and drops the TLS handshake"
-		default:
-			unsure = where + ": " + p.Text
+// implicitAt is what the judge of one address looks at.
+type implicitAt struct {
+	port   uint16
+	wanted bool
+	tlscheck.AddressObservation
+}
+
+func (l ImplicitLook) judge() []connsec.Finding {
+	addresses := l.TLS.Addresses
+	if len(addresses) == 0 { // the name was not found again
+		addresses = []tlscheck.AddressObservation{{}}
+	}
+	seen := make([]implicitAt, len(addresses))
+	for i, a := range addresses {
+		seen[i] = implicitAt{l.Port, l.Wanted, a}
+	}
+	findings := tlscheck.JudgeAddresses(l.Subject, seen, func(a implicitAt) netip.Addr { return a.Address.Addr() }, implicitChecks)
+	// Where TLS did not come about, that is the one finding about the address.
+	spoken := l.TLS
+	spoken.Addresses = nil
+	for _, a := range seen {
+		if a.speaks() {
+			spoken.Addresses = append(spoken.Addresses, a.AddressObservation)
 		}
 	}
-	switch {
-	case fail != "":
-		v := connsec.Failed("%s", setting.OneLine(fail)).With("port", l.Port)
-		if l.Wanted { // the setting cannot work
+	return append(findings, spoken.Judge().Findings...)
+}
+
+func (l implicitAt) speaks() bool {
+	return l.Unreachable.Kind == "" && (l.Handshake != nil || l.HandshakeProblem.Kind == tlscheck.Alert)
+}
+
+func judgeImplicit(l implicitAt) connsec.Verdict {
+	failed := func(format string, args ...any) connsec.Verdict {
+		v := connsec.Failed(format, args...).With("port", l.port)
+		if l.wanted { // the setting cannot work
 			v = v.As(connsec.High)
 		}
 		return v
-	case unsure != "" || spoken == 0:
-		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", orElse(setting.OneLine(unsure), "no address could be looked at")).With("port", l.Port)
 	}
-	return connsec.Passed("port %d speaks TLS", l.Port)
+	p := l.HandshakeProblem
+	switch {
+	case l.Unreachable.Kind == tlscheck.Refused:
+		return failed("port %d refuses connections", l.port)
+	case l.Unreachable.Kind != "":
+		p = l.Unreachable
+	case l.speaks():
+		return connsec.Passed("port %d speaks TLS", l.port)
+	case p.Kind == tlscheck.NotTLS:
+		return failed("port %d: %s", l.port, setting.OneLine(p.Text))
+	case p.Kind == tlscheck.Closed:
+		return failed("port %d accepts the connection and drops the TLS handshake", l.port)
+	}
+	return connsec.Unknown("whether the server speaks TLS could not be seen: %s", orElse(setting.OneLine(p.Text), "no address could be looked at")).With("port", l.port)
 }
 
 func orElse(s, other string) string {
@@ -100,14 +150,14 @@ func orElse(s, other string) string {
 }
 
 // notSpoken is the verdict where there was no conversation in clear.
-func (l ClearLook) notSpoken() (connsec.Verdict, bool) {
+func (l clearAt) notSpoken() (connsec.Verdict, bool) {
 	switch {
 	case l.Problem.Kind == tlscheck.Refused:
-		return connsec.Skipped("port %d is closed", l.Port), true
+		return connsec.Skipped("port %d is closed", l.port), true
 	case l.Problem.Kind != "":
-		return connsec.Unknown("no conversation on port %d: %s", l.Port, setting.OneLine(l.Problem.Text)), true
+		return connsec.Unknown("no conversation on port %d: %s", l.port, setting.OneLine(l.Problem.Text)), true
 	case l.Before == nil:
-		return connsec.Unknown("the server's reply to EHLO on port %d was not seen", l.Port), true
+		return connsec.Unknown("the server's reply to EHLO on port %d was not seen", l.port), true
 	}
 	return connsec.Verdict{}, false
 }
@@ -121,19 +171,19 @@ var RuleStartTLSMissing = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("3207", "4, 6"), rfc("8314", "4"), refPostfix, refNoStartTLS}, Since: "0.1.0",
 }
 
-func judgeStartTLSMissing(l ClearLook) connsec.Verdict {
+func judgeStartTLSMissing(l clearAt) connsec.Verdict {
 	if v, ok := l.notSpoken(); ok {
 		return v
 	}
 	switch {
 	case !l.Before.Has("STARTTLS"):
-		return connsec.Failed("port %d does not offer STARTTLS", l.Port).With("offered", strings.Join(l.Before.Keywords, " "))
+		return connsec.Failed("port %d does not offer STARTTLS", l.port).With("offered", strings.Join(l.Before.Keywords, " "))
 	case l.StartTLS.refuses(), l.StartTLS.is(454):
-		return connsec.Failed("port %d offers STARTTLS and refuses it: %s", l.Port, l.StartTLS)
+		return connsec.Failed("port %d offers STARTTLS and refuses it: %s", l.port, l.StartTLS)
 	case l.StartTLS != nil:
-		return connsec.Unknown("port %d offers STARTTLS, and answers it at the moment with %s", l.Port, l.StartTLS)
+		return connsec.Unknown("port %d offers STARTTLS, and answers it at the moment with %s", l.port, l.StartTLS)
 	}
-	return connsec.Passed("port %d offers STARTTLS", l.Port)
+	return connsec.Passed("port %d offers STARTTLS", l.port)
 }
 
 // Mechanisms by what somebody who listens learns.
@@ -151,7 +201,7 @@ var RuleAuthBeforeTLS = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("4954", "4"), rfc("8314", "4.1"), refPostfix}, Since: "0.1.0",
 }
 
-func judgeAuthBeforeTLS(l ClearLook) connsec.Verdict {
+func judgeAuthBeforeTLS(l clearAt) connsec.Verdict {
 	if v, ok := l.notSpoken(); ok {
 		return v
 	}
@@ -166,14 +216,14 @@ func judgeAuthBeforeTLS(l ClearLook) connsec.Verdict {
 	}
 	switch {
 	case len(open) > 0:
-		return connsec.Failed("port %d offers %s in clear", l.Port, strings.Join(open, " ")).With("offered", strings.Join(l.Before.Auth, " "))
+		return connsec.Failed("port %d offers %s in clear", l.port, strings.Join(open, " ")).With("offered", strings.Join(l.Before.Auth, " "))
 	case len(other) > 0:
-		return connsec.Failed("port %d offers %s in clear, which do not show the password but let it be tried offline, or the login be relayed", l.Port, strings.Join(other, " ")).
+		return connsec.Failed("port %d offers %s in clear, which do not show the password but let it be tried offline, or the login be relayed", l.port, strings.Join(other, " ")).
 			As(connsec.Medium).With("offered", strings.Join(l.Before.Auth, " "))
 	case len(l.Before.Auth) > 0:
-		return connsec.Passed("port %d offers in clear only %s, which carry no password", l.Port, strings.Join(l.Before.Auth, " "))
+		return connsec.Passed("port %d offers in clear only %s, which carry no password", l.port, strings.Join(l.Before.Auth, " "))
 	}
-	return connsec.Passed("port %d offers no login in clear", l.Port)
+	return connsec.Passed("port %d offers no login in clear", l.port)
 }
 
 // RuleTLSNotEnforced: the server does what should wait for TLS.
@@ -185,7 +235,7 @@ var RuleTLSNotEnforced = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("3207", "4"), rfc("4954", "4"), rfc("8314", "4.1"), refPostfix}, Since: "0.1.0",
 }
 
-func judgeTLSNotEnforced(l ClearLook) connsec.Verdict {
+func judgeTLSNotEnforced(l clearAt) connsec.Verdict {
 	if v, ok := l.notSpoken(); ok {
 		return v
 	}
@@ -195,21 +245,21 @@ func judgeTLSNotEnforced(l ClearLook) connsec.Verdict {
 	secret := !slices.Contains(harmless, l.Mechanism)
 	switch {
 	case l.Auth.is(334, 235) && secret:
-		return note(connsec.Failed("port %d asks for the credentials of a login (%s) in clear", l.Port, l.Mechanism))
-	case l.Mail.is(250) && !l.MX:
-		return note(connsec.Failed("port %d takes MAIL FROM in clear", l.Port).As(connsec.Medium))
+		return note(connsec.Failed("port %d asks for the credentials of a login (%s) in clear", l.port, l.Mechanism))
+	case l.Mail.is(250) && !l.mx:
+		return note(connsec.Failed("port %d takes MAIL FROM in clear", l.port).As(connsec.Medium))
 	case l.Auth == nil || l.Mail == nil:
-		return note(connsec.Unknown("port %d did not answer both AUTH and MAIL FROM in clear", l.Port))
+		return note(connsec.Unknown("port %d did not answer both AUTH and MAIL FROM in clear", l.port))
 	case !l.Auth.is(500, 502, 503, 523, 530, 534, 538):
 		// Other refusals, such as 501 or 535, may be about the lack of an initial response, and one
 		// takes credentials to give.
-		return note(connsec.Unknown("port %d answers AUTH %s in clear with %s, which does not tell", l.Port, l.Mechanism, l.Auth))
-	case l.MX:
-		return note(connsec.Passed("port %d takes no login in clear; mail from strangers has to be taken", l.Port))
+		return note(connsec.Unknown("port %d answers AUTH %s in clear with %s, which does not tell", l.port, l.Mechanism, l.Auth))
+	case l.mx:
+		return note(connsec.Passed("port %d takes no login in clear; mail from strangers has to be taken", l.port))
 	case l.Mail.is(530, 538, 523):
-		return note(connsec.Passed("port %d refuses AUTH and MAIL FROM in clear", l.Port))
+		return note(connsec.Passed("port %d refuses AUTH and MAIL FROM in clear", l.port))
 	}
-	return note(connsec.Unknown("port %d answers MAIL FROM in clear with %s, which does not tell", l.Port, l.Mail))
+	return note(connsec.Unknown("port %d answers MAIL FROM in clear with %s, which does not tell", l.port, l.Mail))
 }
 
 // RuleStartTLSInjection: what came in clear is carried out within TLS.
@@ -223,13 +273,13 @@ var RuleStartTLSInjection = &connsec.Rule{
 	}}, Since: "0.1.0",
 }
 
-func judgeInjection(l ClearLook) connsec.Verdict {
+func judgeInjection(l clearAt) connsec.Verdict {
 	if v, ok := l.notSpoken(); ok {
 		return v
 	}
 	switch {
 	case !l.Before.Has("STARTTLS"), l.StartTLS != nil:
-		return connsec.Skipped("port %d does not go through with STARTTLS", l.Port)
+		return connsec.Skipped("port %d does not go through with STARTTLS", l.port)
 	case l.Injected == InjectedInTLS:
 		return connsec.Failed("a NOOP sent in clear behind STARTTLS was answered within TLS")
 	case l.Injected == InjectedUnasked:
@@ -253,13 +303,13 @@ var RuleCapabilitiesDiffer = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("3207", "4.2"), refNoStartTLS}, Since: "0.1.0",
 }
 
-func judgeCapabilities(l ClearLook) connsec.Verdict {
+func judgeCapabilities(l clearAt) connsec.Verdict {
 	if v, ok := l.notSpoken(); ok {
 		return v
 	}
 	switch {
 	case !l.Before.Has("STARTTLS"), l.StartTLS != nil:
-		return connsec.Skipped("port %d does not go through with STARTTLS", l.Port)
+		return connsec.Skipped("port %d does not go through with STARTTLS", l.port)
 	case l.Inside == nil:
 		return connsec.Unknown("what the server offers within TLS could not be seen")
 	}

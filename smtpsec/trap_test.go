@@ -3,14 +3,17 @@ package smtpsec_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ruletest"
+	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/smtpsec"
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/connsec/connsec/trap"
@@ -153,6 +156,70 @@ func TestProbeInTraps(t *testing.T) {
 			assert.LessOrEqual(t, len(s.Observed()), 14, "bounded work")
 		})
 	}
+}
+
+// twins stands in for a name with several addresses: each leads to a server of its own.
+type twins map[netip.AddrPort]string
+
+func (n twins) LookupNetIP(context.Context, string, string) (found []netip.Addr, _ error) {
+	for _, at := range slices.SortedFunc(maps.Keys(n), netip.AddrPort.Compare) {
+		found = append(found, at.Addr())
+	}
+	return found, nil
+}
+
+func (n twins) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	to, ok := n[netip.MustParseAddrPort(address)]
+	if !ok {
+		to = "127.0.0.1:1" // where nothing listens
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, to)
+}
+
+// TestASecondServerBehindTheName: what the first address does right says nothing about the others.
+func TestASecondServerBehindTheName(t *testing.T) {
+	ca := testca.MustNew(t)
+	identity := &trap.Certificate{Chain: ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS(), Roots: ca.Pool()}
+	at := func(p trap.SMTPPosture) string {
+		s, err := trap.Options{Certificate: identity}.SMTP(p)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, s.Close()) })
+		return s.Addr()
+	}
+	honest := at(trap.SMTPHonest)
+	first, second, third := netip.MustParseAddrPort("192.0.2.1:587"), netip.MustParseAddrPort("192.0.2.2:587"), netip.MustParseAddrPort("[2001:db8::1]:587")
+	probe := func(n twins) connsec.Report {
+		c := sound()
+		c.Mode, c.Roots, c.Dialer, c.Resolver = smtpsec.StartTLS, ca.Pool(), n, n
+		o, err := c.Observe(deadline(t))
+		require.NoError(t, err)
+		r := o.Judge()
+		show(t, r)
+		r.Findings = slices.DeleteFunc(r.Findings, func(f connsec.Finding) bool { return f.Rule == smtpsec.RuleImplicitTLSMissing })
+		return r
+	}
+
+	r := probe(twins{first: honest, second: honest, third: honest})
+	ruletest.ExpectFailed(t, r)
+	ruletest.Expect(t, r, connsec.Pass, smtpsec.RuleStartTLSMissing, smtpsec.RuleStartTLSInjection, tlscheck.RuleUntrusted)
+	assert.Len(t, r.Of(smtpsec.RuleStartTLSInjection), 1)
+
+	r = probe(twins{first: honest, second: at(trap.SMTPBuffering), third: at(trap.SMTPPlaintext)})
+	subjects := map[string][]string{}
+	for _, f := range r.Failed(connsec.Info) {
+		subjects[f.Rule.ID] = append(subjects[f.Rule.ID], f.Subject)
+	}
+	assert.Equal(t, map[string][]string{
+		smtpsec.RuleStartTLSInjection.ID: {"mail.corp.example:587 (starttls) [192.0.2.2]"},
+		smtpsec.RuleStartTLSMissing.ID:   {"mail.corp.example:587 (starttls) [2001:db8::1]"},
+		smtpsec.RuleTLSNotEnforced.ID:    {"mail.corp.example:587 (starttls) [2001:db8::1]"},
+	}, subjects)
+	ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleHandshakeFailed)
+
+	r = probe(twins{first: honest, second: "127.0.0.1:1"})
+	ruletest.ExpectFailed(t, r)
+	assert.Len(t, r.Of(smtpsec.RuleTLSNotEnforced), 2)
+	ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleHandshakeFailed) // a closed port has no TLS to be judged
 }
 
 func verdicts(r connsec.Report) (out []string) {
