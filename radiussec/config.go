@@ -177,7 +177,7 @@ type Config struct {
 	Dialer   tlscheck.Dialer   `json:"-"` // nil: a net.Dialer; dials "udp" and "tcp"
 	Resolver tlscheck.Resolver `json:"-"` // nil: net.DefaultResolver
 	Now      func() time.Time  `json:"-"` // nil: time.Now
-	Rand     io.Reader         `json:"-"` // nil: crypto/rand
+	Rand     io.Reader         `json:"-"` // nil: crypto/rand; used by several goroutines at once
 	AsOf     time.Time         `json:"-"` // judge certificates as of this instant; zero: the time of observation
 }
 

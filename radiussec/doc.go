@@ -27,11 +27,11 @@
 //
 // # Traces
 //
-// A probe over UDP sends one Status-Server and three or four Access-Requests for users named
-// "connsec-probe-" and eight random characters, with random passwords, each up to three times.
-// Servers log them as failed logins of unknown users; NPS writes events 6273 or 4418, and
+// A probe over UDP sends to each address of the name, up to 16, one Status-Server and three or
+// four Access-Requests for users named "connsec-probe-" and eight random characters, with random
+// passwords, each up to three times. Servers log them as failed logins of unknown users; NPS writes events 6273 or 4418, and
 // FreeRADIUS may warn about Blast-RADIUS. No real user or password is sent. Over TLS a probe
-// makes the connections of [github.com/connsec/connsec/tlscheck] and one of its own with a
+// makes the connections of [github.com/connsec/connsec/tlscheck] and one to each address with a
 // Status-Server inside.
 //
 // A FreeRADIUS in mode auto takes the first packet of a client for what that client does. The
@@ -44,8 +44,9 @@
 // Whether a server that drops unsigned requests does so by its configuration, or in mode auto
 // since our own first packet, cannot be seen from outside; the findings then are inconclusive
 // and say so. RADIUS over DTLS, accounting, CoA, and the EAP methods that pass through RADIUS
-// are not looked at. Over UDP only the first address of a name is used. The strength of a
-// secret is an estimate: one that looks random but is published somewhere passes.
+// are not looked at, nor are the addresses of a name beyond the first 16. Over UDP a client asks
+// the first only. The strength of a secret is an estimate: one that looks random but is published
+// somewhere passes.
 //
 // References: RFC 2865, 3579, 5080, 5997, 6614, 9765; draft-ietf-radext-deprecating-radius and
 // draft-ietf-radext-radiusdtls-bis; Microsoft KB5040268; FreeRADIUS clients.conf.

@@ -1,6 +1,7 @@
 package radiussec
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/connsec/connsec"
@@ -17,11 +18,21 @@ type Observation struct {
 	Servers   []ServerObserved `json:"servers"`
 }
 
-// ServerObserved is what was seen of one server.
+// ServerObserved is what was seen of one server of the setting.
 type ServerObserved struct {
 	Subject string `json:"subject"`
 	// Problem says why nothing could be asked: an unknown name, no secret.
 	Problem string `json:"problem,omitempty"`
+	// Addresses are those of its name, each asked by itself: behind one name there may be servers
+	// with other settings.
+	Addresses []AddressObserved `json:"addresses,omitempty"`
+	// TLS is what was seen of the TLS endpoint, at all addresses.
+	TLS *tlscheck.Observation `json:"tls,omitempty"`
+}
+
+// AddressObserved is what a server answered at one address.
+type AddressObserved struct {
+	Address netip.AddrPort `json:"address"`
 
 	// The answers over UDP, in the order of asking; nil: not asked. All requests but Status
 	// are Access-Requests for a random user.
@@ -31,10 +42,8 @@ type ServerObserved struct {
 	Proxied  *Answer `json:"proxied,omitempty"`  // without, and with Proxy-State
 	After    *Answer `json:"after,omitempty"`    // with, again: does the server still answer?
 
-	// TLS is what was seen of the TLS endpoint, and InTLS the answer to a signed
-	// Status-Server inside of it.
-	TLS   *tlscheck.Observation `json:"tls,omitempty"`
-	InTLS *Answer               `json:"in_tls,omitempty"`
+	// InTLS is the answer to a signed Status-Server inside a verified TLS connection.
+	InTLS *Answer `json:"in_tls,omitempty"`
 	// ALPN is the protocol of the connection that InTLS came over; empty: none was chosen.
 	ALPN string `json:"alpn,omitempty"`
 }
@@ -88,13 +97,32 @@ func (o Observation) Judge() connsec.Report {
 	r := connsec.Report{Target: o.Target, At: o.At, Duration: o.Duration}
 	for _, s := range o.Servers {
 		if o.Transport == UDP {
-			r.Findings = append(r.Findings, connsec.Run(s.Subject, s, udpChecks)...)
+			r.Findings = append(r.Findings, s.judgeAddresses(udpChecks)...)
 			continue
 		}
 		if s.TLS != nil {
 			r.Findings = append(r.Findings, s.TLS.Judge().Findings...)
 		}
 		r.Findings = append(r.Findings, connsec.Run(s.Subject, s, tlsChecks)...)
+		r.Findings = append(r.Findings, s.judgeAddresses(inTLSChecks)...)
 	}
 	return r
+}
+
+// answersAt is what the judges of one address look at.
+type answersAt struct {
+	AddressObserved
+	problem string
+}
+
+func (s ServerObserved) judgeAddresses(checks []connsec.Check[answersAt]) []connsec.Finding {
+	addresses := s.Addresses
+	if len(addresses) == 0 { // nothing could be asked: one address of which nothing is known
+		addresses = []AddressObserved{{}}
+	}
+	seen := make([]answersAt, len(addresses))
+	for i, a := range addresses {
+		seen[i] = answersAt{a, s.Problem}
+	}
+	return tlscheck.JudgeAddresses(s.Subject, seen, func(a answersAt) netip.Addr { return a.Address.Addr() }, checks)
 }

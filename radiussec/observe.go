@@ -29,14 +29,19 @@ const (
 	// purpose (FreeRADIUS reject_delay, 1 s by default and 10 s at most).
 	leastWait = 1500 * time.Millisecond
 	mostWait  = 11 * time.Second
-	// maxServers are looked at.
-	maxServers = 64
+	// maxServers are looked at, and of each so many addresses, so many at a time, as in tlscheck.
+	maxServers         = 64
+	maxAddresses       = 16
+	addressesAtOneTime = 4
 )
 
 // Observe looks at every server of the setting. The error is for no facts at all: no server
 // could be found.
 //
-// Over UDP it sends, from one socket each and in this order: Status-Server; an Access-Request
+// Every address of a server's name is asked, the first 16 at most: behind one name there may be
+// servers with other settings.
+//
+// Over UDP it sends to each, from one socket each and in this order: Status-Server; an Access-Request
 // with Message-Authenticator; then, at the same time, one without and one without but with a
 // Proxy-State; and if one of these stayed unanswered, one with Message-Authenticator again. All
 // are for a random user that does not exist, and each is sent up to three times. The order
@@ -98,36 +103,59 @@ func (c Config) observeUDP(ctx context.Context, s Server) ServerObserved {
 		o.Problem = "no secret is set, and a server answers only with one"
 		return o
 	}
+	c.eachAddress(ctx, s, &o, func(s Server, a *AddressObserved) { c.askUDP(ctx, s, a) })
+	return o
+}
+
+// eachAddress looks the server up and calls ask for each of its addresses, with a setting that
+// leads there and nowhere else.
+func (c Config) eachAddress(ctx context.Context, s Server, o *ServerObserved, ask func(Server, *AddressObserved)) {
 	addrs, err := c.endpoint(s).Addresses(ctx)
 	if err != nil {
 		o.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
-		return o
+		return
 	}
-	// Every question must reach the same server.
-	s.Connect = addrs[0].String()
+	addrs = addrs[:min(len(addrs), maxAddresses)]
+	o.Addresses = make([]AddressObserved, len(addrs))
+	slots := make(chan struct{}, addressesAtOneTime)
+	var wg sync.WaitGroup
+	for i, addr := range addrs {
+		a := &o.Addresses[i]
+		a.Address = addr
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			there := s
+			there.Connect = addr.String()
+			ask(there, a)
+		})
+	}
+	wg.Wait()
+}
+
+func (c Config) askUDP(ctx context.Context, s Server, a *AddressObserved) {
 	p := probing{Config: c, server: s, secret: []byte(s.Secret.Reveal()), wait: leastWait}
 	if c.Timing.Initial > 0 {
 		p.wait = c.Timing.Initial
 	}
-	o.Status = p.ask(ctx, radius.CodeStatusServer, true, false, probeTries)
+	a.Status = p.ask(ctx, radius.CodeStatusServer, true, false, probeTries)
 	patient := p
 	patient.wait = max(p.wait, min(mostWait, c.Timing.withDefaults().Total)/probeTries)
-	o.Signed = patient.ask(ctx, radius.CodeAccessRequest, true, false, probeTries)
-	if !o.Signed.answered() {
-		return o // without it, silence to the others says nothing
+	a.Signed = patient.ask(ctx, radius.CodeAccessRequest, true, false, probeTries)
+	if !a.Signed.answered() {
+		return // without it, silence to the others says nothing
 	}
 	// A server that holds back rejects does so for all of them. A repeated request that
 	// arrives while the first is held back is no new one, so the first try's answer may come
 	// during any wait.
-	p.wait = min(mostWait, max(p.wait, 2*o.Signed.Took*time.Duration(o.Signed.Tries)))
+	p.wait = min(mostWait, max(p.wait, 2*a.Signed.Took*time.Duration(a.Signed.Tries)))
 	var both sync.WaitGroup
-	both.Go(func() { o.Unsigned = p.ask(ctx, radius.CodeAccessRequest, false, false, silentTries) })
-	both.Go(func() { o.Proxied = p.ask(ctx, radius.CodeAccessRequest, false, true, silentTries) })
+	both.Go(func() { a.Unsigned = p.ask(ctx, radius.CodeAccessRequest, false, false, silentTries) })
+	both.Go(func() { a.Proxied = p.ask(ctx, radius.CodeAccessRequest, false, true, silentTries) })
 	both.Wait()
-	if !o.Unsigned.answered() || !o.Proxied.answered() {
-		o.After = p.ask(ctx, radius.CodeAccessRequest, true, false, probeTries)
+	if !a.Unsigned.answered() || !a.Proxied.answered() {
+		a.After = p.ask(ctx, radius.CodeAccessRequest, true, false, probeTries)
 	}
-	return o
 }
 
 // ask sends one question, for a user that does not exist, with a password that is nobody's.
@@ -221,40 +249,40 @@ func (a *Answer) read(r reply) {
 
 func (c Config) observeTLS(ctx context.Context, s Server) ServerObserved {
 	o := ServerObserved{Subject: c.subject(s)}
-	e := c.endpoint(s)
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		// A verified connection, or none: over another one nothing is asked.
-		a := &Answer{Tries: 1}
-		o.InTLS = a
-		l := newLink(c, s)
-		defer l.close()
-		if err := l.connect(ctx); err != nil {
-			a.Problem = setting.OneLine(tlscheck.ProblemOf(err).Text)
-			return
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		if seen, err := c.endpoint(s).Observe(ctx); err == nil { // otherwise the name has no address
+			o.TLS = &seen
 		}
-		o.ALPN = l.conn.ConnectionState().NegotiatedProtocol
-		packet, err := c.question(radius.CodeStatusServer, []byte(fixedSecret))
-		if err != nil {
-			a.Problem = setting.OneLine(err.Error())
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.Timing.withDefaults().Total)
-		defer cancel()
-		began := time.Now()
-		answer, err := l.ask(ctx, packet)
-		if err != nil {
-			a.fail(err)
-			return
-		}
-		a.Code, a.Took = int(answer.Code), time.Since(began)
 	})
-	seen, err := e.Observe(ctx)
-	asking.Wait()
-	if err != nil {
-		o.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
-		return o
-	}
-	o.TLS = &seen
+	c.eachAddress(ctx, s, &o, func(s Server, a *AddressObserved) { c.askTLS(ctx, s, a) })
+	looking.Wait()
 	return o
+}
+
+// askTLS asks inside a verified connection, or not at all.
+func (c Config) askTLS(ctx context.Context, s Server, seen *AddressObserved) {
+	a := &Answer{Tries: 1}
+	seen.InTLS = a
+	l := newLink(c, s)
+	defer l.close()
+	if err := l.connect(ctx); err != nil {
+		a.Problem = setting.OneLine(tlscheck.ProblemOf(err).Text)
+		return
+	}
+	seen.ALPN = l.conn.ConnectionState().NegotiatedProtocol
+	packet, err := c.question(radius.CodeStatusServer, []byte(fixedSecret))
+	if err != nil {
+		a.Problem = setting.OneLine(err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timing.withDefaults().Total)
+	defer cancel()
+	began := time.Now()
+	answer, err := l.ask(ctx, packet)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	a.Code, a.Took = int(answer.Code), time.Since(began)
 }

@@ -10,7 +10,8 @@ import (
 // name-* findings of a report belong to [tlscheck.Rules].
 func Rules() []*connsec.Rule {
 	var out []*connsec.Rule
-	for _, r := range slices.Concat(connsec.RulesOf(settingChecks), connsec.RulesOf(serverSettingChecks), connsec.RulesOf(clientChecks), connsec.RulesOf(udpChecks), connsec.RulesOf(tlsChecks)) {
+	for _, r := range slices.Concat(connsec.RulesOf(settingChecks), connsec.RulesOf(serverSettingChecks), connsec.RulesOf(clientChecks), connsec.RulesOf(udpChecks),
+		connsec.RulesOf(tlsChecks), connsec.RulesOf(inTLSChecks)) {
 		if !slices.Contains(out, r) {
 			out = append(out, r)
 		}

@@ -5,9 +5,10 @@ import (
 	"github.com/connsec/connsec/internal/setting"
 )
 
-// udpChecks judge a server over UDP, tlsChecks one over TLS.
+// udpChecks judge an address of a server over UDP; tlsChecks a server over TLS, and inTLSChecks
+// an address of it.
 var (
-	udpChecks = []connsec.Check[ServerObserved]{
+	udpChecks = []connsec.Check[answersAt]{
 		{Rule: RuleSecretWrong, Judge: judgeSecretWrong},
 		{Rule: RuleMissingInReply, Judge: judgeMissingInReply},
 		{Rule: RuleNotFirst, Judge: judgeNotFirst},
@@ -16,6 +17,8 @@ var (
 	}
 	tlsChecks = []connsec.Check[ServerObserved]{
 		{Rule: RuleTLSClientUnasked, Judge: judgeClientUnasked},
+	}
+	inTLSChecks = []connsec.Check[answersAt]{
 		{Rule: RuleTLSSilent, Judge: judgeTLSSilent},
 		{Rule: RuleTLSALPN, Judge: judgeALPN},
 	}
@@ -30,7 +33,7 @@ var RuleSecretWrong = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("2865", "3"), rfc("5997", "4.2")}, Since: "0.1.0",
 }
 
-func judgeSecretWrong(s ServerObserved) connsec.Verdict {
+func judgeSecretWrong(s answersAt) connsec.Verdict {
 	switch {
 	case s.Signed.answered():
 		return connsec.Passed("the answers are made with this secret")
@@ -43,8 +46,8 @@ func judgeSecretWrong(s ServerObserved) connsec.Verdict {
 		}
 	}
 	switch {
-	case s.Problem != "":
-		return connsec.Unknown("%s", s.Problem)
+	case s.problem != "":
+		return connsec.Unknown("%s", s.problem)
 	case s.Signed == nil:
 		return connsec.Unknown("it was not asked")
 	case s.Signed.Refused:
@@ -67,7 +70,7 @@ var RuleMissingInReply = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeMissingInReply(s ServerObserved) connsec.Verdict {
+func judgeMissingInReply(s answersAt) connsec.Verdict {
 	if s.Signed.MessageAuthenticator == Absent {
 		return connsec.Failed("the answer to a signed Access-Request has none")
 	}
@@ -84,7 +87,7 @@ var RuleNotFirst = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleMissingInReply},
 }
 
-func judgeNotFirst(s ServerObserved) connsec.Verdict {
+func judgeNotFirst(s answersAt) connsec.Verdict {
 	if s.Signed.MessageAuthenticator == First {
 		return connsec.Passed("it is the first")
 	}
@@ -96,9 +99,9 @@ const missingMA = 510
 
 // hidden is what the order of questions hides: after our signed request, a server in mode auto
 // behaves as a strict one does. Servers that do not sign their answers have no such mode.
-func (s ServerObserved) hidden() bool { return s.Signed.MessageAuthenticator != Absent }
+func (s answersAt) hidden() bool { return s.Signed.MessageAuthenticator != Absent }
 
-const hiddenDetail = "the server drops requests without it from this client now; FreeRADIUS in mode auto does so, too, but only since the signed request that came first. Look for require_message_authenticator = yes in its configuration"
+const hiddenDetail = "the server drops requests without it from this client now; FreeRADIUS in mode auto does so, too, but only since the signed request that came first. Its clients.conf tells: look for require_message_authenticator = yes, or let connsec radius --clients do so"
 
 // RuleNotRequired: unsigned requests are answered.
 var RuleNotRequired = &connsec.Rule{
@@ -110,7 +113,7 @@ var RuleNotRequired = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeNotRequired(s ServerObserved) connsec.Verdict {
+func judgeNotRequired(s answersAt) connsec.Verdict {
 	u := s.Unsigned
 	switch {
 	case u == nil:
@@ -141,7 +144,7 @@ var RuleProxyState = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeProxyState(s ServerObserved) connsec.Verdict {
+func judgeProxyState(s answersAt) connsec.Verdict {
 	p := s.Proxied
 	switch {
 	case p == nil:
@@ -215,12 +218,12 @@ var RuleTLSSilent = &connsec.Rule{
 	Refs:     []connsec.Citation{radsecBis("3.3"), rfc("5997", "2")}, Since: "0.1.0",
 }
 
-func judgeTLSSilent(s ServerObserved) connsec.Verdict {
+func judgeTLSSilent(s answersAt) connsec.Verdict {
 	switch {
 	case s.InTLS.answered():
 		return connsec.Passed("Status-Server is answered inside TLS")
 	case s.InTLS == nil:
-		return connsec.Unknown("it was not asked")
+		return connsec.Unknown("%s", orElse(s.problem, "it was not asked"))
 	case s.InTLS.Forged || s.InTLS.Code == 0 && s.InTLS.Why != "":
 		return connsec.Failed("the answer inside TLS is no good: %s", s.InTLS.Why)
 	}
@@ -236,7 +239,7 @@ var RuleTLSALPN = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("9765", "3")}, Since: "0.1.0",
 }
 
-func judgeALPN(s ServerObserved) connsec.Verdict {
+func judgeALPN(s answersAt) connsec.Verdict {
 	switch {
 	case s.ALPN == alpn10 || s.ALPN == alpn11:
 		return connsec.Passed("it chooses %s", s.ALPN)

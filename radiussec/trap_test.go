@@ -10,7 +10,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -118,14 +121,17 @@ func TestJudgesWithoutServers(t *testing.T) {
 	}
 	silent := &radiussec.Answer{Tries: 3}
 	lost := &radiussec.Answer{Tries: 1}
-	judge := func(s radiussec.ServerObserved) connsec.Report {
-		return radiussec.Observation{Transport: radiussec.UDP, Servers: []radiussec.ServerObserved{s}}.Judge()
+	judge := func(seen ...radiussec.AddressObserved) connsec.Report {
+		for i := range seen {
+			seen[i].Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 1812)
+		}
+		return radiussec.Observation{Transport: radiussec.UDP, Servers: []radiussec.ServerObserved{{Subject: "radius", Addresses: seen}}}.Judge()
 	}
-	r := judge(radiussec.ServerObserved{Signed: yes(radiussec.Absent), Unsigned: silent, Proxied: silent, After: yes(radiussec.Absent)})
+	r := judge(radiussec.AddressObserved{Signed: yes(radiussec.Absent), Unsigned: silent, Proxied: silent, After: yes(radiussec.Absent)})
 	ruletest.ExpectFailed(t, r, radiussec.RuleMissingInReply) // 3.2.1 with require_message_authenticator = yes
 	ruletest.Expect(t, r, connsec.Pass, radiussec.RuleNotRequired, radiussec.RuleProxyState)
 
-	for name, s := range map[string]radiussec.ServerObserved{
+	for name, s := range map[string]radiussec.AddressObserved{
 		"died after the first":   {Signed: yes(radiussec.Absent), Unsigned: silent, Proxied: silent, After: silent},
 		"interrupted":            {Signed: yes(radiussec.Absent), Unsigned: lost, Proxied: lost, After: yes(radiussec.Absent)},
 		"not asked":              {Signed: yes(radiussec.Absent)},
@@ -138,8 +144,8 @@ func TestJudgesWithoutServers(t *testing.T) {
 		ruletest.Expect(t, r, connsec.Inconclusive, radiussec.RuleNotRequired, radiussec.RuleProxyState)
 		assert.Zero(t, len(r.Of(radiussec.RuleSecretWrong))-1, name)
 	}
-	for name, s := range map[string]radiussec.ServerObserved{
-		"silent": {Signed: silent, Status: silent}, "nothing": {}, "problem": {Problem: "x"},
+	for name, s := range map[string]radiussec.AddressObserved{
+		"silent": {Signed: silent, Status: silent}, "nothing": {},
 		"closed": {Signed: &radiussec.Answer{Refused: true}}, "failed": {Signed: &radiussec.Answer{Problem: "x"}}, "status only": {Status: yes(radiussec.First), Signed: silent},
 	} {
 		r := judge(s)
@@ -147,6 +153,79 @@ func TestJudgesWithoutServers(t *testing.T) {
 		ruletest.Expect(t, r, connsec.NotApplicable, radiussec.RuleNotRequired, radiussec.RuleProxyState, radiussec.RuleMissingInReply, radiussec.RuleNotFirst)
 		assert.NotNil(t, r, name)
 	}
+	r = radiussec.Observation{Transport: radiussec.UDP, Servers: []radiussec.ServerObserved{{Problem: "the name does not exist in DNS"}}}.Judge()
+	ruletest.Expect(t, r, connsec.Inconclusive, radiussec.RuleSecretWrong)
+	assert.Equal(t, "the name does not exist in DNS", r.Of(radiussec.RuleSecretWrong)[0].Detail)
+	r = radiussec.Observation{Servers: []radiussec.ServerObserved{{Problem: "the name does not exist in DNS"}}}.Judge()
+	ruletest.Expect(t, r, connsec.Inconclusive, radiussec.RuleTLSSilent, radiussec.RuleTLSClientUnasked, radiussec.RuleTLSALPN)
+
+	// Two addresses: the same from both is one finding, a weak one is named.
+	strict := radiussec.AddressObserved{Signed: yes(radiussec.Absent), Unsigned: silent, Proxied: silent, After: yes(radiussec.Absent)}
+	open := strict
+	open.Unsigned, open.Proxied = yes(radiussec.Absent), yes(radiussec.Absent)
+	assert.Len(t, judge(strict, strict).Of(radiussec.RuleNotRequired), 1)
+	findings := judge(strict, open).Of(radiussec.RuleNotRequired)
+	require.Len(t, findings, 2)
+	assert.Equal(t, "radius [192.0.2.1] pass, radius [192.0.2.2] fail",
+		fmt.Sprintf("%s %s, %s %s", findings[0].Subject, findings[0].Outcome, findings[1].Subject, findings[1].Outcome))
+}
+
+// twins stands in for a name with several addresses: each leads to a server of its own.
+type twins map[netip.AddrPort]string
+
+func (n twins) LookupNetIP(context.Context, string, string) (found []netip.Addr, _ error) {
+	for _, at := range slices.SortedFunc(maps.Keys(n), netip.AddrPort.Compare) {
+		found = append(found, at.Addr())
+	}
+	return found, nil
+}
+
+func (n twins) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, network, n[netip.MustParseAddrPort(address)])
+}
+
+// TestASecondServerBehindTheName: what the first address does right says nothing about the others.
+func TestASecondServerBehindTheName(t *testing.T) {
+	t.Parallel()
+	explaining, c := spring(t, trap.RADIUSExplaining)
+	open, _ := spring(t, trap.RADIUSOpen)
+	n := twins{netip.MustParseAddrPort("192.0.2.1:1812"): explaining.Addr(), netip.MustParseAddrPort("192.0.2.2:1812"): open.Addr()}
+	c.Servers[0].Connect, c.Servers[0].Port, c.Dialer, c.Resolver = "", 0, n, n
+	o, err := c.Observe(deadline(t))
+	require.NoError(t, err)
+	r := o.Judge()
+	show(t, r)
+	for _, rule := range []*connsec.Rule{radiussec.RuleNotRequired, radiussec.RuleProxyState} {
+		findings := r.Of(rule)
+		require.Len(t, findings, 2)
+		assert.Equal(t, connsec.Pass, findings[0].Outcome)
+		assert.Equal(t, connsec.Fail, findings[1].Outcome)
+		assert.Contains(t, findings[1].Subject, "[192.0.2.2]")
+	}
+	for _, s := range []*trap.RADIUS{explaining, open} {
+		assert.LessOrEqual(t, len(s.Observed()), 5, "bounded work at each address")
+	}
+
+	// Over TLS RADIUS is spoken at every address, too.
+	ca := testca.MustNew(t)
+	identity := &trap.Certificate{Chain: ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS(), Roots: ca.Pool()}
+	at := func(p trap.RadSecPosture) string {
+		s, err := trap.Options{Certificate: identity}.RadSec(p)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, s.Close()) })
+		return s.Addr()
+	}
+	n = twins{netip.MustParseAddrPort("192.0.2.1:2083"): at(trap.RadSecHonest), netip.MustParseAddrPort("192.0.2.2:2083"): at(trap.RadSecHistoric)}
+	_, c = springTLS(t, trap.RadSecHonest)
+	c.Servers[0].Connect, c.Roots, c.Dialer, c.Resolver = "", ca.Pool(), n, n
+	o, err = c.Observe(deadline(t))
+	require.NoError(t, err)
+	r = o.Judge()
+	ruletest.Expect(t, r, connsec.Pass, radiussec.RuleTLSSilent)
+	findings := r.Of(radiussec.RuleTLSALPN)
+	require.Len(t, findings, 2)
+	assert.Equal(t, connsec.Pass, findings[0].Outcome)
+	assert.Equal(t, connsec.Fail, findings[1].Outcome)
 }
 
 // TestClientInTraps: of all that traps answer, the client believes only what is the server's.
