@@ -22,6 +22,8 @@ type SMTP struct {
 	OtherPort    uint16 `yaml:"other_port"`    // the port of the other kind, 587 or 465
 	MX           bool   `yaml:"mx"`            // it receives mail from the Internet for domain
 	Domain       string `yaml:"domain"`
+	DNS          string `yaml:"dns"`         // with mx: ADDR[:PORT] of the resolver that is asked; default: the system's first
+	DNSTrusted   bool   `yaml:"dns_trusted"` // with mx: it validates DNSSEC, and the way to it is safe; without, DANE is inconclusive
 	Connect      string `yaml:"connect"`
 
 	Source connsec.Position `yaml:"-"`
@@ -34,6 +36,9 @@ func (s SMTP) check(d *Deployment, env *environment) (check, error) {
 		if password, err = ReadSecret(d.path(s.PasswordFile)); err != nil {
 			return check{}, err
 		}
+	}
+	if !s.MX && (s.DNS != "" || s.DNSTrusted) {
+		return check{}, errors.New("dns and dns_trusted are for mx: true, whose domain's records are looked up")
 	}
 	var c smtpsec.Config
 	switch {
@@ -58,6 +63,7 @@ func (s SMTP) check(d *Deployment, env *environment) (check, error) {
 		return check{}, err
 	}
 	c.OtherPort, c.MX, c.Connect = s.OtherPort, s.MX, s.Connect
+	c.DNS = smtpsec.DNS{Server: s.DNS, Trusted: s.DNSTrusted}
 	if s.Domain != "" {
 		c.Domain = s.Domain
 	}

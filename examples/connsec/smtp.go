@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"math"
 	"strings"
 
 	"github.com/connsec/connsec/smtpsec"
@@ -19,8 +20,13 @@ func smtpCommand() command {
 			trusted := fs.Bool("dns-trusted", false, "that resolver validates DNSSEC, and the way to it is safe")
 			other := fs.Uint("other-port", 0, "`PORT` of the other kind (default 587, or 465)")
 			return func(ctx context.Context, c *call) error {
-				if len(c.args) == 0 {
+				switch {
+				case len(c.args) == 0:
 					return usagef("which server?")
+				case *mx == "" && (*dns != "" || *trusted):
+					return usagef("--dns and --dns-trusted are for --mx DOMAIN, whose records are looked up")
+				case *other > math.MaxUint16:
+					return usagef("--other-port %d: a port is at most 65535", *other)
 				}
 				roots, known, _, err := shared.trust(ctx)
 				if err != nil {
@@ -39,7 +45,7 @@ func smtpCommand() command {
 					if *starttls {
 						cfg.Mode = smtpsec.StartTLS
 					}
-					cfg.MX, cfg.OtherPort = *mx != "", uint16(min(*other, 65535))
+					cfg.MX, cfg.OtherPort = *mx != "", uint16(*other)
 					if cfg.MX {
 						cfg.Domain, cfg.DNS = *mx, smtpsec.DNS{Server: *dns, Trusted: *trusted}
 					}
