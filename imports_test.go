@@ -208,7 +208,7 @@ func TestViolations(t *testing.T) {
 			our("tlscheck"):    {module, "software.sslmate.com/src/go-pkcs12"},
 			our("sqlsec"):      {module, "github.com/microsoft/go-mssqldb/msdsn"},
 			our("audit"):       {our("ldapsec"), our("sqlsec"), "github.com/goccy/go-yaml"},
-			our("trap"):        {module, our("internal/testca")},
+			our("trap"):        {module, our("internal/testca"), our("internal/setting")},
 			our("report"):      {module, "golang.org/x/text/width"},
 			our("examples/a"):  {our("audit"), our("report")},
 			our("securl/site"): {our("securl"), "github.com/alexedwards/scs/v2"},

@@ -63,36 +63,20 @@ const (
 	HTTPSRedirectHTTP
 )
 
-var httpsPostureNames = [...]string{
+var httpsPostures = posturesOf[HTTPSPosture]("HTTPS",
 	"honest", "expired", "not-yet-valid", "wrong-name", "common-name-only", "self-signed", "untrusted",
 	"no-intermediate", "client-only", "wildcard", "partial-wildcard", "sha1", "tls10-only", "rc4-only",
 	"stalled-handshake", "endless-record", "dripping-record", "early-close", "plain-http", "redirect-http",
-}
+)
 
 // HTTPSPostures returns all postures, the honest one first.
-func HTTPSPostures() []HTTPSPosture {
-	out := make([]HTTPSPosture, len(httpsPostureNames))
-	for i := range out {
-		out[i] = HTTPSPosture(i)
-	}
-	return out
-}
+func HTTPSPostures() []HTTPSPosture { return httpsPostures.all() }
 
 // String returns the name, such as "wrong-name".
-func (p HTTPSPosture) String() string {
-	if int(p) >= len(httpsPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return httpsPostureNames[p]
-}
+func (p HTTPSPosture) String() string { return httpsPostures.Name(p) }
 
 // ParseHTTPSPosture is the inverse of [HTTPSPosture.String].
-func ParseHTTPSPosture(name string) (HTTPSPosture, error) {
-	if i := slices.Index(httpsPostureNames[:], name); i >= 0 {
-		return HTTPSPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown HTTPS posture %.40q (one of %s)", name, strings.Join(httpsPostureNames[:], ", "))
-}
+func ParseHTTPSPosture(name string) (HTTPSPosture, error) { return httpsPostures.parse(name) }
 
 // HTTPSConnection is what one client did.
 type HTTPSConnection struct {
@@ -124,10 +108,7 @@ func NewHTTPS(p HTTPSPosture) (*HTTPS, error) { return Options{}.HTTPS(p) }
 
 // HTTPS starts a fake HTTPS server. Close it.
 func (o Options) HTTPS(p HTTPSPosture) (*HTTPS, error) {
-	if int(p) >= len(httpsPostureNames) {
-		return nil, fmt.Errorf("trap: unknown HTTPS %s", p)
-	}
-	id, err := newIdentity(o, p.flaw())
+	id, err := httpsPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}
@@ -155,37 +136,6 @@ func (s *HTTPS) Posture() HTTPSPosture { return s.posture }
 
 // URL returns "https://" and the address.
 func (s *HTTPS) URL() string { return "https://" + s.Addr() }
-
-// flaw returns what is wrong with the certificate in this posture.
-func (p HTTPSPosture) flaw() flaw {
-	switch p {
-	case HTTPSExpired:
-		return flawExpired
-	case HTTPSNotYetValid:
-		return flawNotYetValid
-	case HTTPSWrongName:
-		return flawWrongName
-	case HTTPSCommonNameOnly:
-		return flawCommonNameOnly
-	case HTTPSSelfSigned:
-		return flawSelfSigned
-	case HTTPSUntrusted:
-		return flawUntrusted
-	case HTTPSNoIntermediate:
-		return flawNoIntermediate
-	case HTTPSClientOnly:
-		return flawClientOnly
-	case HTTPSWildcard:
-		return flawWildcard
-	case HTTPSPartialWildcard:
-		return flawPartialWildcard
-	case HTTPSSHA1:
-		return flawSHA1
-	case HTTPSRC4Only:
-		return flawRSA
-	}
-	return flawNone
-}
 
 func (s *HTTPS) serve(ctx context.Context, c *conn, note func(func(*HTTPSConnection))) {
 	began := time.Now()

@@ -80,50 +80,20 @@ const (
 	LDAPBanner
 )
 
-var ldapPostureNames = [...]string{
+var ldapPostures = posturesOf[LDAPPosture]("LDAP",
 	"honest", "expired", "wrong-name", "self-signed", "untrusted", "stripping", "injecting", "buffering", "plaintext", "referring",
 	"controller", "controller-lax", "controller-open", "controller-no-ntlm", "389", "389-open",
 	"stalled-handshake", "stalled", "early-close", "oversize", "endless", "indefinite", "wrong-id", "banner",
-}
+)
 
 // LDAPPostures returns all postures, the honest one first.
-func LDAPPostures() []LDAPPosture {
-	out := make([]LDAPPosture, len(ldapPostureNames))
-	for i := range out {
-		out[i] = LDAPPosture(i)
-	}
-	return out
-}
+func LDAPPostures() []LDAPPosture { return ldapPostures.all() }
 
 // String returns the name, such as "stripping".
-func (p LDAPPosture) String() string {
-	if int(p) >= len(ldapPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return ldapPostureNames[p]
-}
+func (p LDAPPosture) String() string { return ldapPostures.Name(p) }
 
 // ParseLDAPPosture is the inverse of [LDAPPosture.String].
-func ParseLDAPPosture(name string) (LDAPPosture, error) {
-	if i := slices.Index(ldapPostureNames[:], name); i >= 0 {
-		return LDAPPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown LDAP posture %.40q (one of %s)", name, strings.Join(ldapPostureNames[:], ", "))
-}
-
-func (p LDAPPosture) flaw() flaw {
-	switch p {
-	case LDAPExpired:
-		return flawExpired
-	case LDAPWrongName:
-		return flawWrongName
-	case LDAPSelfSigned:
-		return flawSelfSigned
-	case LDAPUntrusted:
-		return flawUntrusted
-	}
-	return flawNone
-}
+func ParseLDAPPosture(name string) (LDAPPosture, error) { return ldapPostures.parse(name) }
 
 // Binding is what channel binding a client's NTLM bind carried.
 type Binding string
@@ -179,10 +149,7 @@ func NewLDAP(p LDAPPosture) (*LDAP, error) { return Options{}.LDAP(p) }
 
 // LDAP starts a fake LDAP server. Close it.
 func (o Options) LDAP(p LDAPPosture) (*LDAP, error) {
-	if int(p) >= len(ldapPostureNames) {
-		return nil, fmt.Errorf("trap: unknown LDAP %s", p)
-	}
-	id, err := newIdentity(o, p.flaw())
+	id, err := ldapPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}

@@ -259,7 +259,7 @@ func TestLDAPPostureNames(t *testing.T) {
 	assert.ErrorContains(t, err, "one of honest, ")
 	_, err = trap.NewLDAP(200)
 	assert.Error(t, err)
-	assert.True(t, strings.HasPrefix(trap.LDAPPosture(200).String(), "posture("))
+	assert.True(t, strings.HasPrefix(trap.LDAPPosture(200).String(), "LDAP posture("))
 }
 
 func TestTheLDAPTrapEndsWithItsClients(t *testing.T) {

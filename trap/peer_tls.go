@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/connsec/connsec/internal/setting"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/internal/tlswire"
 )
@@ -30,15 +31,10 @@ const (
 	Trusted
 )
 
-var trustNames = [...]string{"undecided", "refused", "trusted"}
+var trusts = setting.Enum[Trust]{Package: "trap", Kind: "trust", Names: []string{"undecided", "refused", "trusted"}}
 
 // String returns the lower-case name.
-func (t Trust) String() string {
-	if int(t) >= len(trustNames) {
-		return fmt.Sprintf("trust(%d)", uint8(t))
-	}
-	return trustNames[t]
-}
+func (t Trust) String() string { return trusts.Name(t) }
 
 // MarshalText writes the name.
 func (t Trust) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

@@ -65,35 +65,19 @@ const (
 	RADIUSSilent
 )
 
-var radiusPostureNames = [...]string{
+var radiusPostures = posturesOf[RADIUSPosture]("RADIUS",
 	"honest", "limiting", "open", "explaining", "late", "unsigned", "forged-signature", "forged", "echoing",
 	"wrong-identifier", "other-port", "proxy-state", "oversize", "runt", "flood", "silent",
-}
+)
 
 // RADIUSPostures returns all postures, the honest one first.
-func RADIUSPostures() []RADIUSPosture {
-	out := make([]RADIUSPosture, len(radiusPostureNames))
-	for i := range out {
-		out[i] = RADIUSPosture(i)
-	}
-	return out
-}
+func RADIUSPostures() []RADIUSPosture { return radiusPostures.all() }
 
 // String returns the name, such as "other-port".
-func (p RADIUSPosture) String() string {
-	if int(p) >= len(radiusPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return radiusPostureNames[p]
-}
+func (p RADIUSPosture) String() string { return radiusPostures.Name(p) }
 
 // ParseRADIUSPosture is the inverse of [RADIUSPosture.String].
-func ParseRADIUSPosture(name string) (RADIUSPosture, error) {
-	if i := slices.Index(radiusPostureNames[:], name); i >= 0 {
-		return RADIUSPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown RADIUS posture %q (one of %v)", name, radiusPostureNames)
-}
+func ParseRADIUSPosture(name string) (RADIUSPosture, error) { return radiusPostures.parse(name) }
 
 // MarshalText writes the name.
 func (p RADIUSPosture) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
@@ -154,8 +138,8 @@ func NewRADIUS(p RADIUSPosture, secret connsec.Secret) (*RADIUS, error) {
 // RADIUS starts a fake RADIUS server over UDP that shares a secret with every client. Close it.
 // Of the options only Listen counts.
 func (o Options) RADIUS(p RADIUSPosture, secret connsec.Secret) (*RADIUS, error) {
-	if int(p) >= len(radiusPostureNames) {
-		return nil, fmt.Errorf("trap: unknown RADIUS %s", p)
+	if err := radiusPostures.check(p); err != nil {
+		return nil, err
 	}
 	if secret.IsEmpty() {
 		return nil, errors.New("trap: a RADIUS server needs a secret")
@@ -497,34 +481,18 @@ const (
 	RadSecClosing
 )
 
-var radsecPostureNames = [...]string{
+var radsecPostures = posturesOf[RadSecPosture]("RadSec",
 	"honest", "historic", "anonymous", "expired", "wrong-name", "common-name", "untrusted", "forged", "oversize", "silent", "closing",
-}
+)
 
 // RadSecPostures returns all postures, the honest one first.
-func RadSecPostures() []RadSecPosture {
-	out := make([]RadSecPosture, len(radsecPostureNames))
-	for i := range out {
-		out[i] = RadSecPosture(i)
-	}
-	return out
-}
+func RadSecPostures() []RadSecPosture { return radsecPostures.all() }
 
 // String returns the name, such as "wrong-name".
-func (p RadSecPosture) String() string {
-	if int(p) >= len(radsecPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return radsecPostureNames[p]
-}
+func (p RadSecPosture) String() string { return radsecPostures.Name(p) }
 
 // ParseRadSecPosture is the inverse of [RadSecPosture.String].
-func ParseRadSecPosture(name string) (RadSecPosture, error) {
-	if i := slices.Index(radsecPostureNames[:], name); i >= 0 {
-		return RadSecPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown RadSec posture %q (one of %v)", name, radsecPostureNames)
-}
+func ParseRadSecPosture(name string) (RadSecPosture, error) { return radsecPostures.parse(name) }
 
 // RadSecConnection is what a client did on one connection.
 type RadSecConnection struct {
@@ -552,12 +520,7 @@ func NewRadSec(p RadSecPosture) (*RadSec, error) { return Options{}.RadSec(p) }
 
 // RadSec starts a fake server for RADIUS over TLS. Close it. It takes any client certificate.
 func (o Options) RadSec(p RadSecPosture) (*RadSec, error) {
-	if int(p) >= len(radsecPostureNames) {
-		return nil, fmt.Errorf("trap: unknown RadSec %s", p)
-	}
-	id, err := newIdentity(o, map[RadSecPosture]flaw{
-		RadSecExpired: flawExpired, RadSecWrongName: flawWrongName, RadSecCommonName: flawCommonNameOnly, RadSecUntrusted: flawUntrusted,
-	}[p])
+	id, err := radsecPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}

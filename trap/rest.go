@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -78,54 +77,20 @@ const (
 	RESTEarlyClose
 )
 
-var restPostureNames = [...]string{
+var restPostures = posturesOf[RESTPosture]("REST",
 	"honest", "expired", "not-yet-valid", "wrong-name", "common-name-only", "self-signed", "untrusted",
 	"token-307", "token-302", "token-http-307", "token-http-302", "call-elsewhere", "call-http", "always-401",
 	"negative-life", "huge-life", "wrong-type", "number", "line-break", "oversize", "endless", "bomb", "echo", "drip", "stalled", "early-close",
-}
+)
 
 // RESTPostures returns all postures, the honest one first.
-func RESTPostures() []RESTPosture {
-	out := make([]RESTPosture, len(restPostureNames))
-	for i := range out {
-		out[i] = RESTPosture(i)
-	}
-	return out
-}
+func RESTPostures() []RESTPosture { return restPostures.all() }
 
 // String returns the name, such as "token-307".
-func (p RESTPosture) String() string {
-	if int(p) >= len(restPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return restPostureNames[p]
-}
+func (p RESTPosture) String() string { return restPostures.Name(p) }
 
 // ParseRESTPosture is the inverse of [RESTPosture.String].
-func ParseRESTPosture(name string) (RESTPosture, error) {
-	if i := slices.Index(restPostureNames[:], name); i >= 0 {
-		return RESTPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown REST posture %.40q (one of %s)", name, strings.Join(restPostureNames[:], ", "))
-}
-
-func (p RESTPosture) flaw() flaw {
-	switch p {
-	case RESTExpired:
-		return flawExpired
-	case RESTNotYetValid:
-		return flawNotYetValid
-	case RESTWrongName:
-		return flawWrongName
-	case RESTCommonNameOnly:
-		return flawCommonNameOnly
-	case RESTSelfSigned:
-		return flawSelfSigned
-	case RESTUntrusted:
-		return flawUntrusted
-	}
-	return flawNone
-}
+func ParseRESTPosture(name string) (RESTPosture, error) { return restPostures.parse(name) }
 
 // RESTConnection is what one client did on one connection, which may have carried several
 // requests.
@@ -173,10 +138,7 @@ func NewREST(p RESTPosture) (*REST, error) { return Options{}.REST(p) }
 
 // REST starts a fake REST API. Close it.
 func (o Options) REST(p RESTPosture) (*REST, error) {
-	if int(p) >= len(restPostureNames) {
-		return nil, fmt.Errorf("trap: unknown REST %s", p)
-	}
-	id, err := newIdentity(o, p.flaw())
+	id, err := restPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}

@@ -292,5 +292,5 @@ func TestRESTPostures(t *testing.T) {
 	assert.ErrorContains(t, err, "unknown REST posture")
 	_, err = trap.NewREST(trap.RESTPosture(200))
 	assert.Error(t, err)
-	assert.Equal(t, "posture(200)", fmt.Sprint(trap.RESTPosture(200)))
+	assert.Equal(t, "REST posture(200)", fmt.Sprint(trap.RESTPosture(200)))
 }

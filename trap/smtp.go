@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 )
@@ -69,50 +68,20 @@ const (
 	SMTPNotSMTP
 )
 
-var smtpPostureNames = [...]string{
+var smtpPostures = posturesOf[SMTPPosture]("SMTP",
 	"honest", "expired", "wrong-name", "self-signed", "untrusted", "stripping", "refusing", "injecting", "buffering", "echoing",
 	"lure", "silent-auth", "relaxed", "shrinking", "plaintext",
 	"stalled-handshake", "stalled", "early-close", "endless-greeting", "endless-reply", "oversize", "not-smtp",
-}
+)
 
 // SMTPPostures returns all postures, the honest one first.
-func SMTPPostures() []SMTPPosture {
-	out := make([]SMTPPosture, len(smtpPostureNames))
-	for i := range out {
-		out[i] = SMTPPosture(i)
-	}
-	return out
-}
+func SMTPPostures() []SMTPPosture { return smtpPostures.all() }
 
 // String returns the name, such as "stripping".
-func (p SMTPPosture) String() string {
-	if int(p) >= len(smtpPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return smtpPostureNames[p]
-}
+func (p SMTPPosture) String() string { return smtpPostures.Name(p) }
 
 // ParseSMTPPosture is the inverse of [SMTPPosture.String].
-func ParseSMTPPosture(name string) (SMTPPosture, error) {
-	if i := slices.Index(smtpPostureNames[:], name); i >= 0 {
-		return SMTPPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown SMTP posture %.40q (one of %s)", name, strings.Join(smtpPostureNames[:], ", "))
-}
-
-func (p SMTPPosture) flaw() flaw {
-	switch p {
-	case SMTPExpired:
-		return flawExpired
-	case SMTPWrongName:
-		return flawWrongName
-	case SMTPSelfSigned:
-		return flawSelfSigned
-	case SMTPUntrusted:
-		return flawUntrusted
-	}
-	return flawNone
-}
+func ParseSMTPPosture(name string) (SMTPPosture, error) { return smtpPostures.parse(name) }
 
 // offersStartTLS reports whether STARTTLS is in the reply to EHLO.
 func (p SMTPPosture) offersStartTLS() bool { return p != SMTPStripping && p != SMTPPlaintext }
@@ -194,10 +163,7 @@ func (o Options) SMTP(p SMTPPosture) (*SMTP, error) { return o.smtp(p, false) }
 func (o Options) SMTPS(p SMTPPosture) (*SMTP, error) { return o.smtp(p, true) }
 
 func (o Options) smtp(p SMTPPosture, implicit bool) (*SMTP, error) {
-	if int(p) >= len(smtpPostureNames) {
-		return nil, fmt.Errorf("trap: unknown SMTP %s", p)
-	}
-	id, err := newIdentity(o, p.flaw())
+	id, err := smtpPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,36 +68,20 @@ const (
 	SQLEarlyClose
 )
 
-var sqlPostureNames = [...]string{
+var sqlPostures = posturesOf[SQLPosture]("SQL",
 	"forced", "optional", "strict", "not-supported", "answer-off", "answer-on", "answer-required", "required-no-tls",
 	"fallback-certificate", "expired", "wrong-name", "untrusted", "tls10-only", "truncated-packet", "short-length",
 	"wild-offsets", "endless-message", "stalled", "stalled-handshake", "stalled-login", "early-close",
-}
+)
 
 // SQLPostures returns all postures, the honest ones first.
-func SQLPostures() []SQLPosture {
-	out := make([]SQLPosture, len(sqlPostureNames))
-	for i := range out {
-		out[i] = SQLPosture(i)
-	}
-	return out
-}
+func SQLPostures() []SQLPosture { return sqlPostures.all() }
 
 // String returns the name, such as "not-supported".
-func (p SQLPosture) String() string {
-	if int(p) >= len(sqlPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return sqlPostureNames[p]
-}
+func (p SQLPosture) String() string { return sqlPostures.Name(p) }
 
 // ParseSQLPosture is the inverse of [SQLPosture.String].
-func ParseSQLPosture(name string) (SQLPosture, error) {
-	if i := slices.Index(sqlPostureNames[:], name); i >= 0 {
-		return SQLPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown SQL posture %.40q (one of %s)", name, strings.Join(sqlPostureNames[:], ", "))
-}
+func ParseSQLPosture(name string) (SQLPosture, error) { return sqlPostures.parse(name) }
 
 // SQLConfig describes a SQL Server trap.
 type SQLConfig struct {
@@ -161,9 +144,6 @@ func NewSQL(p SQLPosture) (*SQL, error) { return Options{}.SQL(SQLConfig{Posture
 
 // SQL starts a fake SQL Server. Close it.
 func (o Options) SQL(c SQLConfig) (*SQL, error) {
-	if int(c.Posture) >= len(sqlPostureNames) {
-		return nil, fmt.Errorf("trap: unknown SQL %s", c.Posture)
-	}
 	if c.Version == "" {
 		c.Version = "16.0.4135"
 	}
@@ -194,35 +174,25 @@ var sqlSuites = []uint16{
 }
 
 func sqlIdentity(o Options, p SQLPosture) (identity, error) {
-	switch p {
-	case SQLExpired:
-		return newIdentity(o, flawExpired)
-	case SQLWrongName:
-		return newIdentity(o, flawWrongName)
-	case SQLUntrusted:
-		return newIdentity(o, flawUntrusted)
-	case SQLFallbackCertificate:
-		id, err := newIdentity(o, flawNone)
-		if err != nil {
-			return identity{}, err
-		}
-		o = o.withDefaults()
-		ca, err := testca.New(testca.Options{Now: o.Now})
-		if err != nil {
-			return identity{}, fmt.Errorf("trap: %w", err)
-		}
-		// As SQL Server makes it: this name, no SAN, RSA, thirty years from the start.
-		cert, err := ca.SelfSigned(testca.Leaf{
-			Subject: pkix.Name{CommonName: "SSL_Self_Signed_Fallback"}, NoSAN: true, NoEKU: true, Key: testca.RSA2048,
-			NotBefore: o.Now(), NotAfter: o.Now().AddDate(30, 0, 0),
-		})
-		if err != nil {
-			return identity{}, fmt.Errorf("trap: %w", err)
-		}
-		id.certificate = cert.TLS()
-		return id, nil
+	id, err := sqlPostures.identity(o, p)
+	if err != nil || p != SQLFallbackCertificate {
+		return id, err
 	}
-	return newIdentity(o, flawNone)
+	o = o.withDefaults()
+	ca, err := testca.New(testca.Options{Now: o.Now})
+	if err != nil {
+		return identity{}, fmt.Errorf("trap: %w", err)
+	}
+	// As SQL Server makes it: this name, no SAN, RSA, thirty years from the start.
+	cert, err := ca.SelfSigned(testca.Leaf{
+		Subject: pkix.Name{CommonName: "SSL_Self_Signed_Fallback"}, NoSAN: true, NoEKU: true, Key: testca.RSA2048,
+		NotBefore: o.Now(), NotAfter: o.Now().AddDate(30, 0, 0),
+	})
+	if err != nil {
+		return identity{}, fmt.Errorf("trap: %w", err)
+	}
+	id.certificate = cert.TLS()
+	return id, nil
 }
 
 // What one connection may send: enough for a long migration, not for ever.

@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,49 +88,21 @@ const (
 	XMPLLoginToForeign
 )
 
-var xmplPostureNames = [...]string{
+var xmplPostures = posturesOf[XMPLPosture]("XMPL",
 	"honest", "expired", "wrong-name", "untrusted", "data-open", "direct-open", "endless-token", "stated-week", "sign-out-ignored", "unthrottled",
 	"unsafe-cookies", "http-login", "http-server", "foreign-login", "login-query", "login-missing", "login-no-form", "login-to-http",
 	"any-origin", "reflected-origin", "wrong-error", "not-json", "oversize", "stalled", "dripping", "early-close", "redirecting",
 	"sliding-token", "silent-lock", "login-to-foreign",
-}
+)
 
 // XMPLPostures returns all postures, the honest one first.
-func XMPLPostures() []XMPLPosture {
-	out := make([]XMPLPosture, len(xmplPostureNames))
-	for i := range out {
-		out[i] = XMPLPosture(i)
-	}
-	return out
-}
+func XMPLPostures() []XMPLPosture { return xmplPostures.all() }
 
 // String returns the name, such as "data-open".
-func (p XMPLPosture) String() string {
-	if int(p) >= len(xmplPostureNames) {
-		return fmt.Sprintf("posture(%d)", uint8(p))
-	}
-	return xmplPostureNames[p]
-}
+func (p XMPLPosture) String() string { return xmplPostures.Name(p) }
 
 // ParseXMPLPosture is the inverse of [XMPLPosture.String].
-func ParseXMPLPosture(name string) (XMPLPosture, error) {
-	if i := slices.Index(xmplPostureNames[:], name); i >= 0 {
-		return XMPLPosture(i), nil
-	}
-	return 0, fmt.Errorf("trap: unknown XMPL posture %.40q (one of %s)", name, strings.Join(xmplPostureNames[:], ", "))
-}
-
-func (p XMPLPosture) flaw() flaw {
-	switch p {
-	case XMPLExpired:
-		return flawExpired
-	case XMPLWrongName:
-		return flawWrongName
-	case XMPLUntrusted:
-		return flawUntrusted
-	}
-	return flawNone
-}
+func ParseXMPLPosture(name string) (XMPLPosture, error) { return xmplPostures.parse(name) }
 
 // The one recipient of an XMPL trap, and what its site is called.
 const (
@@ -187,10 +158,7 @@ func NewXMPL(p XMPLPosture) (*XMPL, error) { return Options{}.XMPL(p) }
 
 // XMPL starts a fake site with its XMPL server. Close it.
 func (o Options) XMPL(p XMPLPosture) (*XMPL, error) {
-	if int(p) >= len(xmplPostureNames) {
-		return nil, fmt.Errorf("trap: unknown XMPL %s", p)
-	}
-	id, err := newIdentity(o, p.flaw())
+	id, err := xmplPostures.identity(o, p)
 	if err != nil {
 		return nil, err
 	}
