@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,6 +65,22 @@ func client(t testing.TB, s *trap.HTTPS, change ...func(*tls.Config)) *http.Clie
 
 func neverAnswers(p trap.HTTPSPosture) bool {
 	return p == trap.HTTPSStalledHandshake || p == trap.HTTPSDrippingRecord
+}
+
+// atOnce does something in every posture at the same time, since most of it waits, and returns what
+// came of each. Parallel subtests would run two at a time on two processors.
+func atOnce[P comparable, V any](postures []P, do func(P) V) map[P]V {
+	out := make([]V, len(postures))
+	var wg sync.WaitGroup
+	for i, p := range postures {
+		wg.Go(func() { out[i] = do(p) })
+	}
+	wg.Wait()
+	results := map[P]V{}
+	for i, p := range postures {
+		results[p] = out[i]
+	}
+	return results
 }
 
 func post(t testing.TB, c *http.Client) error {

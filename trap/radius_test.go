@@ -42,17 +42,28 @@ func TestRadclientInTraps(t *testing.T) {
 		trap.RADIUSHonest, trap.RADIUSLimiting, trap.RADIUSOpen, trap.RADIUSExplaining, trap.RADIUSLate, trap.RADIUSUnsigned,
 		trap.RADIUSProxyState,
 	}
+	type inTrap struct {
+		s   *trap.RADIUS
+		out string
+		err error
+	}
+	came := atOnce(trap.RADIUSPostures(), func(p trap.RADIUSPosture) inTrap {
+		s := startRADIUS(t, p)
+		wait := "0.3" // seconds, for nothing
+		if slices.Contains(believes, p) {
+			wait = "20"
+		}
+		out, err := realsrv.Run(t, realsrv.Cmd{
+			Path: "/bin/sh",
+			Args: []string{"-c", `printf '%s\n' "$1" | "$2" -x -r 1 -t "$3" "$4" auth "$5"`, "sh",
+				"User-Name=trap\nUser-Password=trap\nMessage-Authenticator=0x00", radclient, wait, s.Addr(), radiusSecret},
+		})
+		return inTrap{s, out, err}
+	})
 	for _, p := range trap.RADIUSPostures() {
 		t.Run(p.String(), func(t *testing.T) {
-			t.Parallel()
-			s := startRADIUS(t, p)
-			out, err := realsrv.Run(t, realsrv.Cmd{
-				Path: "/bin/sh",
-				Args: []string{"-c", `printf '%s\n' "$1" | "$2" -x -r 1 -t 0.3 "$3" auth "$4"`, "sh",
-					"User-Name=trap\nUser-Password=trap\nMessage-Authenticator=0x00", radclient, s.Addr(), radiusSecret},
-			})
+			seen, out, err := came[p].s.Observed(), came[p].out, came[p].err
 			assert.Equal(t, slices.Contains(believes, p), err == nil, out)
-			seen := s.Observed()
 			require.Len(t, seen, 1)
 			assert.True(t, seen[0].MessageAuthenticator && seen[0].Verified && seen[0].Password)
 			assert.False(t, seen[0].ProxyState)
@@ -70,21 +81,30 @@ func TestLayehInTraps(t *testing.T) {
 		trap.RADIUSLimiting, trap.RADIUSOpen, trap.RADIUSUnsigned,
 		trap.RADIUSForgedSignature, trap.RADIUSProxyState, trap.RADIUSExplaining, trap.RADIUSWrongIdentifier,
 	}
+	type inTrap struct {
+		s   *trap.RADIUS
+		err error
+	}
+	came := atOnce(trap.RADIUSPostures(), func(p trap.RADIUSPosture) inTrap {
+		s := startRADIUS(t, p)
+		request := radius.New(radius.CodeAccessRequest, []byte(radiusSecret))
+		err := errors.Join(rfc2865.UserName_SetString(request, "trap"), rfc2865.UserPassword_SetString(request, "trap"))
+		if err != nil {
+			return inTrap{s, err}
+		}
+		wait := 400 * time.Millisecond // for nothing
+		if slices.Contains(believes, p) {
+			wait = 20 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		client := radius.Client{Retry: 100 * time.Millisecond, MaxPacketErrors: 10}
+		_, err = client.Exchange(ctx, request, s.Addr())
+		return inTrap{s, err}
+	})
 	for _, p := range trap.RADIUSPostures() {
 		t.Run(p.String(), func(t *testing.T) {
-			t.Parallel()
-			s := startRADIUS(t, p)
-			request := radius.New(radius.CodeAccessRequest, []byte(radiusSecret))
-			require.NoError(t, rfc2865.UserName_SetString(request, "trap"))
-			require.NoError(t, rfc2865.UserPassword_SetString(request, "trap"))
-			wait := 400 * time.Millisecond // for nothing
-			if slices.Contains(believes, p) {
-				wait = 20 * time.Second
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), wait)
-			defer cancel()
-			client := radius.Client{Retry: 100 * time.Millisecond, MaxPacketErrors: 10}
-			_, err := client.Exchange(ctx, request, s.Addr())
+			s, err := came[p].s, came[p].err
 			assert.Equal(t, slices.Contains(believes, p), err == nil, "%v", err)
 			require.NoError(t, s.Await(t.Context(), 1))
 			seen := s.Observed()
