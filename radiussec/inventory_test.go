@@ -139,6 +139,7 @@ func TestClientRange(t *testing.T) {
 // TestSecretsAsFreeRADIUSReadsThem compares the reader with FreeRADIUS's own parser.
 func TestSecretsAsFreeRADIUSReadsThem(t *testing.T) {
 	realsrv.Need(t, "freeradius")
+	t.Parallel() // it starts FreeRADIUS a hundred times
 	values := []string{
 		`abc#def`, `a #c`, `a, b`, `a,b`, `a,`, `a=b`, `a{b`, `a}b`, `a(b)c`, `a;b`, `a"b`, `a'b`, `a b`, `a\b`, `a\"b`, `a!b`, `a<b`, `a|b`, `a+b=c`, `q==`, `abc;`,
 		`"a\"b\\c\n#x"`, `'a\'b\\c\n#x'`, `"a\\"`, `"a\\\"b"`, `"a;b"`, `"a" #c`, `"a",`, `"abc`, `"a" "b"`, `"abc";`, `""`, `#`, "`ab`", "`${foo}`", `'${foo}'`, `"${foo}"`,
@@ -147,6 +148,7 @@ func TestSecretsAsFreeRADIUSReadsThem(t *testing.T) {
 	}
 	for _, trixie := range []bool{false, true} {
 		t.Run(fmt.Sprintf("trixie=%t", trixie), func(t *testing.T) {
+			t.Parallel()
 			root := ""
 			if trixie {
 				root = realsrv.Trixie(t, "freeradius")

@@ -76,6 +76,7 @@ func unsignedAccepted(t *testing.T, srv *realsrv.RADIUSServer) bool {
 func TestFreeRADIUSOverUDP(t *testing.T) {
 	realsrv.Need(t, "freeradius")
 	realsrv.Need(t, "radclient")
+	t.Parallel()
 	always := []*connsec.Rule{radiussec.RuleTransportUDP}
 	tests := []struct {
 		name            string
@@ -156,6 +157,7 @@ func authenticates(t *testing.T, c radiussec.Config, srv *realsrv.RADIUSServer) 
 
 func TestFreeRADIUSWithTheWrongSecret(t *testing.T) {
 	realsrv.Need(t, "freeradius")
+	t.Parallel() // it waits for answers that do not come
 	srv := realsrv.FreeRADIUS{Posture: realsrv.FreeRADIUSOpen}.Start(t)
 	c := overUDP(srv.Auth, radiussec.NewSecret())
 	c.Timing.Total = time.Second
@@ -169,6 +171,7 @@ func TestFreeRADIUSWithTheWrongSecret(t *testing.T) {
 func TestRadSecAgainstRealServers(t *testing.T) {
 	realsrv.Need(t, "freeradius")
 	realsrv.Need(t, "radsecproxy")
+	t.Parallel()
 	ca := testca.MustNew(t, testca.Options{RootKey: testca.RSA2048, IntermediateKey: testca.RSA2048})
 	both := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	server := realsrv.Material(ca.MustIssue(t, testca.Leaf{Names: []string{host}, EKU: both}).MustWriteFiles(t, t.TempDir(), "server"))

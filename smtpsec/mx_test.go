@@ -120,7 +120,8 @@ func (m *mx) replace(owner string, records ...string) {
 	m.zone.records = kept
 }
 
-func (m *mx) probe(t testing.TB) connsec.Report {
+// setting starts the servers of the domain and returns what leads to them.
+func (m *mx) setting(t testing.TB) smtpsec.Config {
 	t.Helper()
 	s, err := trap.Options{Certificate: &trap.Certificate{Chain: m.cert.TLS(), Roots: m.ca.Pool()}}.SMTP(m.posture)
 	require.NoError(t, err)
@@ -138,7 +139,12 @@ func (m *mx) probe(t testing.TB) connsec.Report {
 	if m.config != nil {
 		m.config(&c)
 	}
-	r, err := c.Probe(deadline(t))
+	return c
+}
+
+func (m *mx) probe(t testing.TB) connsec.Report {
+	t.Helper()
+	r, err := m.setting(t).Probe(deadline(t))
 	require.NoError(t, err)
 	return r
 }
@@ -273,30 +279,37 @@ func FuzzParseSTSPolicy(f *testing.F) {
 	})
 }
 
-// TestTLSAAsOpenSSLSeesIt compares verdicts on TLSA records with those of OpenSSL.
+// TestTLSAAsOpenSSLSeesIt compares verdicts on TLSA records with those of OpenSSL. What was seen of
+// each server is judged again under every record.
 func TestTLSAAsOpenSSLSeesIt(t *testing.T) {
 	openssl := realsrv.Need(t, "openssl")
-	ca := testca.MustNew(t)
-	right := ca.MustIssue(t, testca.Leaf{Names: []string{host}})
-	wrong := ca.MustIssue(t, testca.Leaf{Names: []string{"other.corp.example"}})
-	stranger := testca.MustNew(t)
-	for _, leaf := range []*testca.Certificate{right, wrong} {
+	t.Parallel()
+	ca, stranger := testca.MustNew(t), testca.MustNew(t)
+	for _, name := range []string{host, "other.corp.example"} {
+		leaf := ca.MustIssue(t, testca.Leaf{Names: []string{name}})
+		m := newMX(t)
+		m.ca, m.cert = ca, leaf
+		seen, err := m.setting(t).Observe(deadline(t))
+		require.NoError(t, err)
+		require.NotEmpty(t, seen.Policy.Chains)
+		s, err := trap.Options{Certificate: &trap.Certificate{Chain: leaf.TLS(), Roots: ca.Pool()}}.SMTP(trap.SMTPHonest)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, s.Close()) })
 		for usage := uint8(2); usage <= 3; usage++ {
 			for selector := range uint8(2) {
 				for matching := range uint8(3) {
 					for of, cert := range map[string]*x509.Certificate{"leaf": leaf.Chain[0], "intermediate": leaf.Chain[1], "stranger": stranger.Root} {
-						record := fmt.Sprintf("%d %d %d %s", usage, selector, matching, tlsa(t, selector, matching, cert))
-						t.Run(fmt.Sprintf("%s %.5s %s", leaf.Chain[0].DNSNames[0], record, of), func(t *testing.T) {
-							m := newMX(t)
-							m.ca, m.cert = ca, leaf
-							m.replace("_25._tcp.mail.corp.example.", "_25._tcp.mail.corp.example. 60 IN TLSA "+record)
-							ours := m.probe(t).Of(smtpsec.RuleDANE)[0].Outcome
+						record := smtpsec.TLSA{Usage: usage, Selector: selector, Matching: matching, Data: tlsa(t, selector, matching, cert)}
+						t.Run(fmt.Sprintf("%s %d %d %d %s", name, usage, selector, matching, of), func(t *testing.T) {
+							t.Parallel()
+							o, policy := seen, *seen.Policy
+							policy.TLSARecords = []smtpsec.TLSA{record}
+							o.Policy = &policy
+							ours := o.Judge().Of(smtpsec.RuleDANE)[0].Outcome
 
-							s, err := trap.Options{Certificate: &trap.Certificate{Chain: leaf.TLS(), Roots: ca.Pool()}}.SMTP(trap.SMTPHonest)
-							require.NoError(t, err)
-							defer s.Close()
-							_, err = realsrv.Run(t, realsrv.Cmd{Path: openssl, Args: []string{
-								"s_client", "-starttls", "smtp", "-connect", s.Addr(), "-dane_tlsa_domain", host, "-dane_tlsa_rrdata", record,
+							_, err := realsrv.Run(t, realsrv.Cmd{Path: openssl, Args: []string{
+								"s_client", "-starttls", "smtp", "-connect", s.Addr(), "-dane_tlsa_domain", host,
+								"-dane_tlsa_rrdata", fmt.Sprintf("%d %d %d %s", usage, selector, matching, record.Data),
 								"-dane_ee_no_namechecks", "-verify_return_error", "-brief",
 							}})
 							assert.Equal(t, err == nil, ours == connsec.Pass, "OpenSSL: %v, here: %s", err, ours)
