@@ -25,7 +25,9 @@
 // with the scripts, styles, JSON and handlers inside it; comments, visible text, XML
 // namespaces, document types and http://localhost are not findings. A JavaScript string is
 // judged by its use (fetch, src, location, …) where that can be seen; where it cannot, the
-// finding is inconclusive and says so. Strings glued from literals are put together first.
+// finding is inconclusive and says so. Strings glued from literals are put together first, and
+// markup, styles and JSON in strings, data: addresses, and the strings of server code in pages of
+// PHP, ASP and JSP are read, too.
 //
 // # What is not checked
 //

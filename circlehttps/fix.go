@@ -66,8 +66,9 @@ type Leftover struct {
 // Fix finds what can be rewritten from http to https with proof that it is right: the address
 // in xmpcfg, and addresses on its host, on the hosts that the options list, and on those that
 // Verify reaches. Addresses that are computed when the page runs, that name another port than
-// 80, or that a hash in the page covers stay as they are, and so do comments and text. Fixing
-// a fixed site changes nothing.
+// 80, or that a hash in the page covers stay as they are, and so do comments and text, and what
+// may be a name rather than an address unless its host is xmpcfg's or listed. Fixing a fixed site
+// changes nothing.
 //
 // A project without HTTPS is refused: the way back is [SetScheme], or the originals that
 // [Changes.Apply] kept.
@@ -135,13 +136,23 @@ type address struct {
 	guard     bool
 	own       bool // in xmpcfg: its host needs no other proof than that it can have a certificate
 	problem   string
+	// doubt says why it is not certain that the address is ever fetched. That its host speaks HTTPS
+	// then proves nothing: it may be a name, as of a vocabulary.
+	doubt string
 }
 
 // addresses returns the links and what xmpcfg and xmpcustom say in HTTP.
 func (s Scan) addresses() []address {
 	var out []address
 	for _, l := range s.Links {
-		out = append(out, address{at: l.Source, url: l.URL, host: l.Host, edits: l.edits, port: l.Port, guard: l.guard})
+		a := address{at: l.Source, url: l.URL, host: l.Host, edits: l.edits, port: l.Port, guard: l.guard}
+		switch {
+		case l.Where == "xml id" || l.Where == "xml guid":
+			a.problem = "it identifies an entry, which readers would take for a new one if it changed" // RFC 4287, 4.2.6
+		case l.Kind == UnknownUse:
+			a.doubt = "what is done with it cannot be seen, and it may be a name that is compared; name its host to have it changed"
+		}
+		out = append(out, a)
 	}
 	for _, c := range s.Configs {
 		for _, d := range c.Definitions {
@@ -177,7 +188,9 @@ func (a address) reason(known map[string]string, guardedFile bool) string {
 			return "the host is " + why + ", for which there is no certificate"
 		}
 		return ""
-	case known[a.host] != proven:
+	case a.doubt != "" && known[a.host] == reached:
+		return a.doubt
+	case known[a.host] != proven && known[a.host] != reached:
 		if why := known[a.host]; why != "" {
 			return why
 		}
@@ -188,9 +201,13 @@ func (a address) reason(known map[string]string, guardedFile bool) string {
 	return ""
 }
 
-const proven = "proven"
+// What is known of a host: that it offers the same over HTTPS, by the settings, or that it speaks HTTPS.
+const (
+	proven  = "proven"
+	reached = "reached"
+)
 
-// knownHosts returns for each host proven, or why it is not.
+// knownHosts returns for each host proven or reached, or why it is neither.
 func (s Scan) knownHosts(ctx context.Context, o FixOptions) (map[string]string, error) {
 	known := map[string]string{}
 	for _, c := range s.Configs {
@@ -233,7 +250,7 @@ func (s Scan) knownHosts(ctx context.Context, o FixOptions) (map[string]string, 
 			err := o.Verify(ctx, h)
 			mu.Lock()
 			defer mu.Unlock()
-			if known[h] = proven; err != nil {
+			if known[h] = reached; err != nil {
 				known[h] = "the host was not reached over HTTPS: " + clipAddress(err.Error())
 			}
 			return nil

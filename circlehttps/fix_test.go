@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,4 +211,44 @@ func TestFixLeavesLinkedFiles(t *testing.T) {
 	text, err := os.ReadFile(outside)
 	require.NoError(t, err)
 	assert.Equal(t, "fetch('http://a.example/')", string(text))
+}
+
+// TestFixLeavesNames: that a host can be reached over HTTPS does not make a name an address.
+func TestFixLeavesNames(t *testing.T) {
+	files := map[string]string{
+		"xmpcfg.js":    circleWrites,
+		"ns.js":        `/*! licence: http://opensource.example/mit */ var ns = "http://vocab.example/ns#", o = {type: 'http://vocab.example/t'}; document.createElementNS("http://vocab.example/svg", "svg"); fetch('http://vocab.example/api')`,
+		"schema.xml":   `<grammar xmlns="http://relaxng.org/ns/structure/1.0" ns="http://vocab.example/ns" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes"><license>http://opensource.example/mit</license></grammar>`,
+		"feed.xml":     `<feed xmlns="http://www.w3.org/2005/Atom"><id>http://marketing.example.com/1</id><entry><guid>http://vocab.example/2</guid><link href="http://vocab.example/3"/></entry></feed>`,
+		"a.svg":        `<svg xmlns="http://www.w3.org/2000/svg" xmlns:cc="http://creativecommons.org/ns#"><metadata><cc:license rdf:resource="http://creativecommons.org/licenses/by/4.0/"/></metadata></svg>`,
+		"package.json": `{"license": "http://opensource.example/mit", "bugs": {"url": "http://vocab.example/bugs"}}`,
+		"data.json":    `{"@context": "http://vocab.example/", "id": "http://vocab.example/4", "$schema": "http://vocab.example/schema"}`,
+		"a.html":       `<html xmlns:og="http://vocab.example/og#"><meta name="api" content="http://vocab.example/api"><div data-id="http://vocab.example/5" itemtype="http://vocab.example/Person"></div><img src="http://vocab.example/a.png"></html>`,
+	}
+	everyHost := func(context.Context, string) error { return nil }
+	rewritten := func(o circlehttps.FixOptions) map[string]string {
+		dir := writeSite(t, files)
+		changes, err := circlehttps.Site{FS: os.DirFS(dir)}.Fix(context.Background(), circlehttps.Project{}, o)
+		require.NoError(t, err)
+		require.NoError(t, changes.Apply(dir, t.TempDir()))
+		return readSite(t, dir)
+	}
+	want := maps.Clone(files)
+	replace := func(name, from string) {
+		want[name] = strings.Replace(want[name], from, strings.Replace(from, "http", "https", 1), 1)
+	}
+	replace("xmpcfg.js", "'http:")
+	replace("ns.js", "http://vocab.example/api")
+	replace("a.html", "http://vocab.example/a.png")
+	assert.Equal(t, want, rewritten(circlehttps.FixOptions{Verify: everyHost}))
+
+	// Whoever lists a host answers for it; what is compared, and what identifies, stays even then.
+	replace("ns.js", "http://vocab.example/ns#")
+	replace("ns.js", "http://vocab.example/t")
+	replace("schema.xml", "http://vocab.example/ns")
+	replace("feed.xml", "http://vocab.example/3")
+	replace("data.json", "http://vocab.example/4")
+	replace("a.html", "http://vocab.example/api")
+	replace("a.html", "http://vocab.example/5")
+	assert.Equal(t, want, rewritten(circlehttps.FixOptions{Hosts: []string{"vocab.example"}}))
 }

@@ -113,7 +113,7 @@ func startsInsecure(t []byte, markup bool) (colon int, ok bool) {
 		return 0, false
 	}
 	rest := t[colon+1:]
-	return colon, markup || bytes.HasPrefix(rest, []byte("//"))
+	return colon, markup || bytes.HasPrefix(rest, []byte("//")) || bytes.HasPrefix(rest, []byte(`\/\/`)) // as JSON has it
 }
 
 // mentionsInsecure reports whether an http or ws address can occur somewhere in t.

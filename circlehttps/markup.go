@@ -2,6 +2,7 @@ package circlehttps
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ type xmlLexer struct{ *xml.Lexer }
 var xmlKinds = map[xml.TokenType]html.TokenType{
 	xml.ErrorToken: html.ErrorToken, xml.CommentToken: html.CommentToken, xml.DOCTYPEToken: html.DoctypeToken, xml.CDATAToken: html.TextToken,
 	xml.StartTagToken: html.StartTagToken, xml.StartTagCloseToken: html.StartTagCloseToken, xml.StartTagCloseVoidToken: html.StartTagVoidToken,
-	// A processing instruction reads like an empty element whose name begins with a question mark.
+	// A processing instruction reads like an empty element.
 	xml.StartTagPIToken: html.StartTagToken, xml.StartTagClosePIToken: html.StartTagVoidToken,
 	xml.EndTagToken: html.EndTagToken, xml.AttributeToken: html.AttributeToken, xml.TextToken: html.TextToken,
 }
@@ -85,6 +86,22 @@ type markupReader struct {
 func (c *collector) readMarkup(m mapped, d dialect) {
 	r := markupReader{collector: c, m: m, dialect: d, page: d == htmlMarkup}
 	r.read()
+}
+
+// serverCode is what a web server runs before it serves a page: PHP, and ASP, JSP and templates.
+// Comments and directives, which name libraries, are not of interest.
+var serverCode = regexp.MustCompile(`(?s)<\?(?:php\b|=)?(.*?)(?:\?>|\z)|<%[^@\-](.*?)%>`)
+
+// readServerCode reads the code in a page for strings that are addresses; what it does with them
+// is not followed.
+func (c *collector) readServerCode(m mapped) {
+	for _, at := range serverCode.FindAllSubmatchIndex(m.text, -1) {
+		begin, end := at[2], at[3]
+		if begin < 0 {
+			begin, end = at[4], at[5]
+		}
+		c.readScript(m.cut(begin, end), "server code", UnknownUse, maxNesting-1)
+	}
 }
 
 // readFragment reads markup in a string, which may begin or end in the middle of a tag.
@@ -138,6 +155,14 @@ func (r *markupReader) read() {
 		case html.EndTagToken:
 			r.endTag(r.tagName(bytes.TrimSpace(r.lx.Text())))
 		case html.CommentToken:
+			// These are empty to browsers (HTML 13.2.5.43 and 44); the lexer reads on to the next -->.
+			for _, empty := range []string{"<!-->", "<!--->"} {
+				if r.dialect == htmlMarkup && bytes.HasPrefix(data, []byte(empty)) {
+					r.in.Rewind(len(empty) - len(data))
+					r.in.Skip()
+					data = data[:len(empty)]
+				}
+			}
 			r.comment(data)
 		}
 	}
@@ -281,11 +306,16 @@ func (r *markupReader) endTag(tag string) {
 func (r *markupReader) text(off int, data []byte) {
 	content := r.content
 	r.content = ""
+	verbatim := r.dialect == htmlMarkup
 	if bytes.HasPrefix(data, []byte("<![CDATA[")) {
 		off += len("<![CDATA[")
 		data = bytes.TrimSuffix(data[len("<![CDATA["):], []byte("]]>"))
+		verbatim = true
 	}
 	m := r.m.cut(off, off+len(data))
+	if !verbatim && content != "" { // in XML, references count in scripts and styles, too
+		m = decodeEntities(m)
+	}
 	switch {
 	case content == "script":
 		r.inlineScript(m)
@@ -328,11 +358,19 @@ func (r *markupReader) inlineScript(m mapped) {
 		r.readJSON(m, UnknownUse, r.where+"json")
 	case "text/template", "text/html", "text/ng-template", "text/x-template", "text/x-handlebars", "text/x-handlebars-template",
 		"x-tmpl-mustache", "text/x-mustache", "text/x-jquery-tmpl", "text/x-kendo-template", "text/x-underscore":
-		if r.depth < maxNesting {
-			r.readFragment(m, r.where+"template", r.depth+1)
-		}
+		r.deeper(m, r.where+"template")
 	default: // a data block whose use is not known
 		r.readScript(m, r.where+"data block", UnknownUse, r.depth)
+	}
+}
+
+// deeper reads markup within markup.
+func (r *markupReader) deeper(m mapped, where string) {
+	switch {
+	case r.depth < maxNesting:
+		r.readFragment(m, where, r.depth+1)
+	case mentionsInsecure(m.text):
+		r.unfinished = tooDeep
 	}
 }
 
@@ -348,8 +386,12 @@ func (r *markupReader) address(a *attr) {
 	name, code := plainName(a.name)
 	where := r.where + r.tag + " " + clip(a.name)
 	if r.dialect == xmlMarkup {
-		if name != "xmlns" && !strings.HasPrefix(name, "xmlns:") && !strings.Contains(name, "schemalocation") && !strings.HasPrefix(r.tag, "?xml") {
-			r.add(withoutBreaks(m), UnknownUse, "xml "+where, asString, false)
+		if name != "xmlns" && !strings.HasPrefix(name, "xmlns:") && !strings.Contains(name, "schemalocation") && r.tag != "xml" {
+			kind := UnknownUse
+			if r.tag == "xml-stylesheet" && name == "href" {
+				kind = Active
+			}
+			r.add(withoutBreaks(m), kind, "xml "+where, asString, false)
 		}
 		return
 	}
@@ -357,11 +399,12 @@ func (r *markupReader) address(a *attr) {
 		r.readStyle(m, where, false)
 		return
 	}
-	if name == "srcdoc" && r.depth < maxNesting {
-		r.readFragment(m, where, r.depth+1)
+	if name == "srcdoc" {
+		r.deeper(m, where)
 		return
 	}
-	if !mentionsInsecure(m.text) && !bytes.ContainsAny(m.text, "\t\r\n\\") {
+	isData := len(m.text) > 5 && bytes.EqualFold(m.text[:5], []byte("data:"))
+	if !mentionsInsecure(m.text) && !isData && !bytes.ContainsAny(m.text, "\t\r\n\\") {
 		return
 	}
 	if r.tag == "link" && strings.Contains(strings.ToLower(r.get("rel")), "icon") {
@@ -375,9 +418,21 @@ func (r *markupReader) address(a *attr) {
 		r.readScript(m, where, kind, r.depth)
 		return
 	}
+	if isData {
+		if kind == Active { // other uses show it as an image, which loads nothing
+			r.readData(m, where)
+		}
+		return
+	}
+	// The value begins a fragment that a script continues.
+	open := r.depth > 0 && a.raw.span.file(len(a.raw.text)) == r.m.span.file(len(r.m.text))
 	if kind == 0 {
 		kind = UnknownUse
-		if isTextAttribute(r.tag, name, r.get) {
+		if isTextAttribute(r.tag, a.name, name, r.get) {
+			return
+		}
+		if bytes.Contains(m.text, []byte("url(")) { // fill, filter, mask and others of SVG
+			r.readStyle(m, where, false)
 			return
 		}
 		if t := bytes.TrimSpace(m.text); len(t) > 0 && (t[0] == '{' || t[0] == '[') {
@@ -390,13 +445,7 @@ func (r *markupReader) address(a *attr) {
 	case list == candidates:
 		r.srcset(m, kind, where)
 	case list == refresh:
-		if i := bytes.Index(bytes.ToLower(u.text), []byte("url")); i >= 0 {
-			t := u.cut(i+len("url"), len(u.text))
-			for len(t.text) > 0 && bytes.IndexByte([]byte(" ='\""), t.text[0]) >= 0 {
-				t = t.cut(1, len(t.text))
-			}
-			r.add(t, kind, where, asMarkup, false)
-		}
+		r.add(refreshURL(u), kind, where, asMarkup, open)
 	case list == words:
 		for i := 0; i < len(m.text); {
 			for i < len(m.text) && m.text[i] <= ' ' {
@@ -411,10 +460,41 @@ func (r *markupReader) address(a *attr) {
 		}
 	case len(u.text) > 11 && bytes.EqualFold(u.text[:11], []byte("javascript:")):
 		r.readScript(u.cut(11, len(u.text)), where, 0, r.depth)
-	case r.add(u, kind, where, kind != UnknownUse, false):
+	case r.add(u, kind, where, kind != UnknownUse, open):
 	default:
 		r.expressions(u, kind, where)
 	}
+}
+
+// refreshURL finds the address in the content of a refresh: a time, a separator, and the address
+// with or without "url=" and quotes (HTML 4.2.5.3, shared declarative refresh steps).
+func refreshURL(m mapped) mapped {
+	t := m.text
+	skip := func(i int, of string) int {
+		for i < len(t) && strings.IndexByte(of, t[i]) >= 0 {
+			i++
+		}
+		return i
+	}
+	const blank = " \t\r\n\f"
+	i := skip(skip(0, blank), "0123456789.")
+	i = skip(i, blank)
+	if i < len(t) && (t[i] == ';' || t[i] == ',') {
+		i = skip(i+1, blank)
+	}
+	if i+3 <= len(t) && bytes.EqualFold(t[i:i+3], []byte("url")) {
+		if j := skip(i+3, blank); j < len(t) && t[j] == '=' {
+			i = skip(j+1, blank)
+		}
+	}
+	end := len(t)
+	if i < end && (t[i] == '"' || t[i] == '\'') {
+		if j := bytes.IndexByte(t[i+1:], t[i]); j >= 0 {
+			end = i + 1 + j
+		}
+		i++
+	}
+	return m.cut(i, end)
 }
 
 // expressions looks into {{…}}.
@@ -519,7 +599,7 @@ func attributeKind(tag, name string, get func(string) string) (Kind, form) {
 			return Navigation, single
 		case "link":
 			return linkKind(get), single
-		case "base", "script", "use":
+		case "base", "script", "use", "xml-stylesheet":
 			return Active, single
 		case "image", "feimage":
 			return Passive, single
@@ -596,8 +676,18 @@ func linkKind(get func(string) string) Kind {
 	return Canonical
 }
 
-// isTextAttribute tells attributes that are shown, compared or name a vocabulary.
-func isTextAttribute(tag, name string, get func(string) string) bool {
+// shownMeta are names of meta elements whose content is for people.
+var shownMeta = []string{"description", "keywords", "title", "author", "generator", "copyright", "rights", "application-name", "apple-mobile-web-app-title"}
+
+// isTextAttribute tells attributes that are shown, compared or name a vocabulary. full is the name
+// as it stands, with what plainName strips: a script can do anything with data-name.
+func isTextAttribute(tag, full, name string, get func(string) string) bool {
+	if name == "content" && tag == "meta" && get("name") != "" {
+		return slices.Contains(shownMeta, strings.ToLower(get("name")))
+	}
+	if strings.HasPrefix(full, "data-") {
+		return slices.Contains([]string{"alt", "title", "placeholder", "label", "summary", "content", "text", "description", "caption", "tooltip", "original-title"}, name)
+	}
 	switch name {
 	case "alt", "title", "placeholder", "label", "summary", "content", "class", "id", "name", "rel", "rev", "for", "pattern", "integrity", "nonce",
 		"xmlns", "itemtype", "itemid", "itemscope", "itemprop", "vocab", "prefix", "profile", "typeof", "about", "property", "datatype", "resource",

@@ -5,6 +5,7 @@ package circlehttps_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -40,6 +41,11 @@ func TestBadFiles(t *testing.T) {
 	write("empty.html", nil)
 	write("app.js.gz", []byte("\x1f\x8b"))
 	write("picture.gz", []byte("\x1f\x8b"))
+	write("app.css.zst", []byte("\x28\xb5"))
+	write("logo.SVGZ", []byte("\x1f\x8b"))
+	write("base64.html", []byte(`<iframe src="data:text/html;base64,`+base64.StdEncoding.EncodeToString([]byte(`<script src="http://a.example/a.js"></script>`))+`">`))
+	write("base64-https.html", []byte(`<iframe src="data:text/html;base64,`+base64.StdEncoding.EncodeToString([]byte(`<script src="https://a.example/a.js"></script>`))+`"><img src="data:image/png;base64,AAAA">`))
+	write("base64-broken.html", []byte(`<script src="data:text/javascript;base64,!!!">`))
 	write("program", []byte("\x7fELF\x02\x01\x01\x00\x00"))
 	require.NoError(t, os.Symlink("loop.html", filepath.Join(dir, "loop.html")))
 	require.NoError(t, os.Symlink("gone.html", filepath.Join(dir, "broken.html")))
@@ -58,15 +64,19 @@ func TestBadFiles(t *testing.T) {
 		assert.NotContains(t, u.Problem, dir)
 	}
 	assert.Equal(t, map[string]string{
-		"binary.html":  "it looks like a binary file",
-		"app.js.gz":    "it is a compressed copy, which is not read; make it anew from the file that was checked",
-		"utf16le.html": "it is UTF-16; save it as UTF-8 to have it read",
-		"utf16be.js":   "it looks like UTF-16; save it as UTF-8 to have it read",
-		"large.js":     "it is larger than the limit for one file: 5000 of at most 4096 bytes",
-		"loop.html":    "it is a link that leads nowhere",
-		"broken.html":  "it is a link that leads nowhere",
-		"here":         "it is a link to a folder, which is not followed",
-		"pipe.html":    "it is not a regular file",
+		"binary.html":        "it looks like a binary file",
+		"app.css.zst":        "it is a compressed copy, which is not read; make it anew from the file that was checked",
+		"logo.SVGZ":          "it is a compressed copy, which is not read; make it anew from the file that was checked",
+		"base64.html":        "it was not read to its end: a data: address in base64 has an HTTP address in it, or cannot be decoded",
+		"base64-broken.html": "it was not read to its end: a data: address in base64 has an HTTP address in it, or cannot be decoded",
+		"app.js.gz":          "it is a compressed copy, which is not read; make it anew from the file that was checked",
+		"utf16le.html":       "it is UTF-16; save it as UTF-8 to have it read",
+		"utf16be.js":         "it looks like UTF-16; save it as UTF-8 to have it read",
+		"large.js":           "it is larger than the limit for one file: 5000 of at most 4096 bytes",
+		"loop.html":          "it is a link that leads nowhere",
+		"broken.html":        "it is a link that leads nowhere",
+		"here":               "it is a link to a folder, which is not followed",
+		"pipe.html":          "it is not a regular file",
 	}, got)
 	assert.Equal(t, []string{"good.html:1:11 passive", "latin1.html:1:20 passive", "linked.html:1:11 passive"}, linkLines(s))
 
@@ -200,11 +210,20 @@ var hostile = map[string]func(n int) (file, text string){
 	"srcset": func(n int) (string, string) {
 		return "a.html", `<img srcset="` + strings.Repeat("http:x (,", n/9) + `">`
 	},
-	"expressions":    func(n int) (string, string) { return "a.html", `<a href="http:x {{` + strings.Repeat("{{", n/2) + `">` },
-	"srcdoc":         func(n int) (string, string) { return "a.html", strings.Repeat(`<iframe srcdoc="<a href=http:x>`, n/31) },
-	"style":          func(n int) (string, string) { return "a.css", strings.Repeat(`url("http:x`, n/11) },
-	"style brackets": func(n int) (string, string) { return "a.css", strings.Repeat("@font-face{src:url(http:x", n/25) },
-	"style strings":  func(n int) (string, string) { return "a.css", strings.Repeat(`"http:x" `, n/9) },
+	"expressions":     func(n int) (string, string) { return "a.html", `<a href="http:x {{` + strings.Repeat("{{", n/2) + `">` },
+	"srcdoc":          func(n int) (string, string) { return "a.html", strings.Repeat(`<iframe srcdoc="<a href=http:x>`, n/31) },
+	"style":           func(n int) (string, string) { return "a.css", strings.Repeat(`url("http:x`, n/11) },
+	"style brackets":  func(n int) (string, string) { return "a.css", strings.Repeat("@font-face{src:url(http:x", n/25) },
+	"style strings":   func(n int) (string, string) { return "a.css", strings.Repeat(`"http:x" `, n/9) },
+	"rest of tags":    func(n int) (string, string) { return "a.js", strings.Repeat(`x='" src="http://a';`, n/19) },
+	"rest of a tag":   func(n int) (string, string) { return "a.js", "x='" + strings.Repeat(` src="http://a`, n/14) + "'" },
+	"JSON in strings": func(n int) (string, string) { return "a.js", strings.Repeat(`x='{"a":"{http:';`, n/17) },
+	"server code":     func(n int) (string, string) { return "a.php", "http:" + strings.Repeat("<%", n/2) },
+	"server code 2":   func(n int) (string, string) { return "a.php", strings.Repeat("<?'http:?>", n/10) },
+	"data addresses": func(n int) (string, string) {
+		return "a.html", strings.Repeat(`<iframe src="data:text/html,<a href=http:x">`, n/44)
+	},
+	"empty comments": func(n int) (string, string) { return "a.html", strings.Repeat(`<!-->`, n/5) },
 	"JSON":           func(n int) (string, string) { return "a.json", strings.Repeat(`["http://a.example/",`, n/21) },
 	"XML":            func(n int) (string, string) { return "a.xml", strings.Repeat(`<a b="http://a.example/">`, n/25) },
 }
@@ -233,7 +252,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-var fuzzFiles = []string{"a.html", "a.js", "a.css", "a.jsx", "a.json", "a.xml", "a.svg", "a.scss", "robots.txt", "a.webmanifest", "xmpcfg.js", "xmpcustom.js"}
+var fuzzFiles = []string{"a.html", "a.js", "a.css", "a.jsx", "a.json", "a.xml", "a.svg", "a.scss", "robots.txt", "a.webmanifest", "xmpcfg.js", "xmpcustom.js", "a.php"}
 
 func fileKind(name string) uint8 { return uint8(max(slices.Index(fuzzFiles, name), 0)) }
 
@@ -294,7 +313,7 @@ func FuzzScan(f *testing.F) {
 			line := lines[l.Source.Line-1]
 			require.True(t, l.Source.Column >= 1 && l.Source.Column <= len(line)+1, l.Source)
 			// Written plainly, the address begins where the place says.
-			if rest := line[l.Source.Column-1:]; len(rest) > 0 && rest[0] != '&' && rest[0] != '\\' {
+			if rest := line[l.Source.Column-1:]; len(rest) > 0 && strings.IndexByte(`&\%`, rest[0]) < 0 {
 				require.Contains(t, "hHwW", string(rest[:1]), "%s %q", l.Source, rest)
 			}
 		}

@@ -116,12 +116,12 @@ const (
 )
 
 var readers = map[string]reader{
-	".html": asHTML, ".htm": asHTML, ".xhtml": asHTML, ".shtml": asHTML, ".php": asHTML, ".asp": asHTML, ".aspx": asHTML, ".ascx": asHTML, ".master": asHTML,
+	".html": asHTML, ".htm": asHTML, ".xhtml": asHTML, ".xht": asHTML, ".shtml": asHTML, ".php": asHTML, ".asp": asHTML, ".aspx": asHTML, ".ascx": asHTML, ".master": asHTML,
 	".cshtml": asHTML, ".jsp": asHTML, ".hbs": asHTML, ".ejs": asHTML, ".mustache": asHTML, ".tpl": asHTML, ".tmpl": asHTML, ".vue": asHTML, ".svelte": asHTML,
 	".svg": asSVG, ".xml": asXML, ".rss": asXML, ".atom": asXML, ".config": asXML, ".xsl": asXML, ".xslt": asXML,
 	".css": asCSS, ".scss": asSCSS, ".less": asSCSS,
 	".js": asJS, ".mjs": asJS, ".cjs": asJS, ".jsx": asJSX, ".ts": asJSX, ".tsx": asJSX,
-	".json": asJSON, ".jsonld": asJSON, ".webmanifest": asManifest,
+	".json": asJSON, ".jsonld": asJSON, ".geojson": asJSON, ".webmanifest": asManifest,
 }
 
 func readerOf(name string) reader {
@@ -137,6 +137,12 @@ func readerOf(name string) reader {
 		return readers[path.Ext(base)]
 	}
 }
+
+// runByServer are pages with code that the web server runs.
+var runByServer = []string{".php", ".asp", ".aspx", ".ascx", ".master", ".jsp", ".ejs"}
+
+// packageManifests are for build tools: their addresses say where a package comes from.
+var packageManifests = []string{"package.json", "package-lock.json", "bower.json", "composer.json", "composer.lock"}
 
 var leftOut = []string{".git", ".hg", ".svn", "node_modules"}
 
@@ -233,7 +239,7 @@ func (s Site) list(ctx context.Context) ([]file, Scan, error) {
 				return nil
 			}
 		}
-		if ext := strings.ToLower(path.Ext(name)); (ext == ".gz" || ext == ".br") && readers[strings.ToLower(path.Ext(strings.TrimSuffix(name, path.Ext(name))))] != notRead {
+		if ext := strings.ToLower(path.Ext(name)); ext == ".svgz" || slices.Contains([]string{".gz", ".br", ".zst"}, ext) && readers[strings.ToLower(path.Ext(strings.TrimSuffix(name, path.Ext(name))))] != notRead {
 			f.problem = "it is a compressed copy, which is not read; make it anew from the file that was checked"
 			files = append(files, f)
 			return nil
@@ -429,6 +435,9 @@ func (f *file) scan(src []byte) {
 	base := strings.ToLower(path.Base(f.name))
 	switch f.how {
 	case asHTML:
+		if slices.Contains(runByServer, path.Ext(base)) {
+			c.readServerCode(m)
+		}
 		c.readMarkup(m, htmlMarkup)
 		p := c.finishPage(f.name)
 		f.page = &p
@@ -441,7 +450,9 @@ func (f *file) scan(src []byte) {
 	case asJS, asJSX:
 		f.scanScript(m, base)
 	case asJSON:
-		c.readJSON(m, UnknownUse, "json")
+		if !slices.Contains(packageManifests, base) {
+			c.readJSON(m, UnknownUse, "json")
+		}
 		if base == "package.json" && (bytes.Contains(src, []byte(`"xmpl-react"`)) || bytes.Contains(src, []byte(`"@xmpie/xmpl-core"`))) {
 			f.library = &Library{Source: connsec.Position{File: f.name}, Generation: 5, Loaded: true}
 		}

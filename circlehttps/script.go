@@ -3,6 +3,7 @@ package circlehttps
 import (
 	"bytes"
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,6 +38,8 @@ type usage struct {
 
 // maxNesting bounds markup in scripts in markup.
 const maxNesting = 4
+
+const tooDeep = "markup in scripts in markup goes deeper than is read"
 
 // readScript reads one script.
 func (c *collector) readScript(m mapped, where string, kind Kind, depth int) {
@@ -188,7 +191,7 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 	for len(m.text) > 0 && m.text[0] <= ' ' {
 		m = m.cut(1, len(m.text))
 	}
-	if _, ok := startsInsecure(m.text, asString); ok {
+	if colon, ok := startsInsecure(m.text, asString); ok {
 		if u.ignore {
 			return
 		}
@@ -198,6 +201,10 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 		}
 		if kind == 0 {
 			kind = UnknownUse
+		}
+		// "http://" alone is a prefix to compare with, unless it is kept to be glued to something.
+		if len(bytes.Trim(m.text[colon+1:], "/\\")) == 0 {
+			open = open || u.where != "" || u.kind != 0
 		}
 		if u.where == "" {
 			u.where = s.where + " string"
@@ -209,20 +216,48 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 	if colon, ok := startsInsecure(m.text, asMarkup); ok && colon == len(m.text)-1 && !u.ignore {
 		if u.where == s.where+" protocol" {
 			s.add(m, Navigation, u.where, asMarkup, true)
-		} else if open {
+		} else if open || u.where != "" {
 			s.add(m, cmp.Or(s.kind, u.kind, UnknownUse), cmp.Or(u.where, s.where+" string"), asMarkup, true)
 		}
 		return
 	}
 	if s.depth >= maxNesting {
+		s.unfinished = tooDeep
 		return
 	}
-	if i := bytes.IndexByte(m.text, '<'); i >= 0 && i+1 < len(m.text) && isAlnum(m.text[i+1]) {
-		s.readFragment(m, s.where+" string", s.depth+1)
-		return
+	s.innards(m)
+}
+
+// attributeInString is an attribute of a tag that began in another string.
+var attributeInString = regexp.MustCompile(`(?i)(?:^|["'\s])(src|href|srcset|action|formaction|poster|data|background|content|xlink:href|data-[\w-]+)\s*=\s*["']?\s*((?:https?|wss?):[\\/]{2}[^"'\s>]*)`)
+
+// innards looks for addresses in the middle of a string: in markup, styles and JSON.
+func (s *scriptReader) innards(m mapped) {
+	where := s.where + " string"
+	tag := -1 // where markup begins
+	for i := 0; tag < 0 && i < len(m.text); {
+		j := bytes.IndexByte(m.text[i:], '<')
+		if j < 0 {
+			break
+		}
+		if i += j + 1; i < len(m.text) && isAlnum(m.text[i]) {
+			tag = i - 1
+		}
 	}
-	if bytes.Contains(m.text, []byte("url(")) || bytes.Contains(m.text, []byte("@import")) {
-		s.readStyle(m, s.where+" string", false)
+	switch c := m.text[0]; {
+	case tag >= 0:
+		s.readFragment(m.cut(tag, len(m.text)), where, s.depth+1)
+	case bytes.Contains(m.text, []byte("url(")), bytes.Contains(m.text, []byte("@import")):
+		s.readStyle(m, where, false)
+	case c == '{', c == '[':
+		s.readScript(m, where, 0, s.depth+1)
+	}
+	// What stands before the first tag may be the rest of one.
+	if tag < 0 {
+		tag = len(m.text)
+	}
+	for _, at := range attributeInString.FindAllSubmatchIndex(m.text[:tag], maxLinks) {
+		s.add(m.cut(at[4], at[5]), UnknownUse, where+" "+strings.ToLower(string(m.text[at[2]:at[3]])), asString, at[5] == len(m.text))
 	}
 }
 

@@ -2,6 +2,7 @@ package circlehttps
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/css"
@@ -24,7 +25,18 @@ func (c *collector) readStyle(m mapped, where string, lineComments bool) {
 		case css.ErrorToken:
 			return
 		case css.AtKeywordToken:
-			at = string(bytes.ToLower(data))
+			at = strings.ToLower(string(decodeCSS(mapped{text: data}).text))
+		case css.FunctionToken:
+			// The lexer knows url( as it is written usually; any letter of it may be escaped.
+			if bytes.IndexByte(data, '\\') >= 0 && bytes.EqualFold(decodeCSS(mapped{text: data}).text, []byte("url(")) {
+				n := bytes.IndexByte(m.text[off:], ')') + 1
+				if n == 0 {
+					n = len(m.text) - off
+				}
+				in.Move(n - len(data))
+				in.Skip()
+				c.styleURL(m, css.URLToken, m.text[off:off+n], off, at, where)
+			}
 		case css.SemicolonToken:
 			if at != "@font-face" {
 				at = ""
@@ -76,20 +88,25 @@ func (c *collector) styleURL(m mapped, kind css.TokenType, data []byte, off int,
 		}
 	}
 	u := withoutBreaks(decodeCSS(m.cut(off+begin, off+end)))
+	open := off+end == len(m.text) // a script goes on with it
 	switch {
 	case at == "@import":
-		c.add(u, Active, where+" @import", asMarkup, false)
+		c.add(u, Active, where+" @import", asMarkup, open)
 	case at == "@font-face" && kind == css.URLToken:
-		c.add(u, Active, where+" @font-face", asMarkup, false)
+		c.add(u, Active, where+" @font-face", asMarkup, open)
 	case kind == css.URLToken:
-		c.add(u, Passive, where+" url()", asMarkup, false)
+		c.add(u, Passive, where+" url()", asMarkup, open)
 	case len(u.text) > 0:
 		// Strings are addresses in image-set() and in little else; content: "http://…" is text.
 		if at != "" {
 			return
 		}
-		if before := m.text[max(0, off-200):off]; bytes.Contains(before[bytes.LastIndexAny(before, ";{}")+1:], []byte("image-set(")) {
-			c.add(u, Passive, where+" image-set()", asMarkup, false)
+		before := m.text[max(0, off-200):off]
+		switch before = before[bytes.LastIndexAny(before, ";{}")+1:]; {
+		case bytes.Contains(before, []byte("image-set(")):
+			c.add(u, Passive, where+" image-set()", asMarkup, open)
+		case bytes.HasPrefix(bytes.TrimSpace(before), []byte("--")): // a custom property, for other rules or a script
+			c.add(u, UnknownUse, where+" custom property", asString, open)
 		}
 	}
 }

@@ -134,6 +134,24 @@ func withoutBreaks(m mapped) mapped {
 	return d.done(len(m.text))
 }
 
+// decodePercent resolves percent-encoding (WHATWG URL 1.3).
+func decodePercent(m mapped) mapped {
+	if bytes.IndexByte(m.text, '%') < 0 {
+		return m
+	}
+	d := newDecoder(m)
+	for i := 0; i < len(m.text); {
+		if m.text[i] == '%' && hexLen(m.text[i+1:], 2) == 2 {
+			d.add(i, byte(hexRune(m.text[i+1:i+3])))
+			i += 3
+			continue
+		}
+		d.add(i, m.text[i])
+		i++
+	}
+	return d.done(len(m.text))
+}
+
 // decodeJS resolves the escapes of a JavaScript string or template (ECMA-262 12.9.4).
 func decodeJS(m mapped) mapped {
 	if bytes.IndexByte(m.text, '\\') < 0 {
