@@ -90,7 +90,7 @@ var RuleCertificateNotVerified = &connsec.Rule{
 	Why:      "TLS without verification keeps out those who only listen. Whoever can answer in the server's place shows any certificate and gets mail and password.",
 	Fix:      "Switch the validation of the certificate on. If the server's certificate is from your own authority, add that authority's certificate to those that the product trusts.",
 	Severity: connsec.Critical,
-	Refs:     []connsec.Citation{refGuide, rfc("8314", "5.1"), rfc("7817", "3")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{refGuide, rfc("8314", "5.3"), rfc("7817", "3")}, Since: "0.1.0",
 }
 
 func judgeCertificateNotVerified(c Config) connsec.Verdict {
