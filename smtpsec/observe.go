@@ -106,7 +106,7 @@ func (c Config) subject(port uint16, way string) string {
 // endpoint is one way to the server, for tlscheck.
 func (c Config) endpoint(port uint16, way string) tlscheck.Endpoint {
 	e := tlscheck.Endpoint{
-		Host: c.Host, Port: port, Connect: c.connect(port), Subject: c.subject(port, way), Roots: c.Roots, Known: c.Known,
+		Host: hostOf(c.Host), Port: port, Connect: c.connect(port), Subject: c.subject(port, way), Roots: c.Roots, Known: c.Known,
 		AsOf: c.AsOf, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
 	}
 	if way == wayStartTLS {
@@ -464,7 +464,7 @@ func (c Config) lookImplicit(ctx context.Context, l *ImplicitLook) {
 	e := c.endpoint(l.Port, waySMTPS)
 	o, err := e.Observe(ctx)
 	if err != nil {
-		l.TLS = tlscheck.Observation{Subject: l.Subject, Host: c.Host, At: c.now()}
+		l.TLS = tlscheck.Observation{Subject: l.Subject, Host: e.Host, At: c.now()}
 		return
 	}
 	l.TLS = o

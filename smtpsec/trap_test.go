@@ -296,6 +296,26 @@ func TestNothingListens(t *testing.T) {
 	require.ErrorContains(t, err, "no host")
 }
 
+// TestWhatStandsBeforeAnAtSignIsNotShown: it could be the password, typed into the wrong field.
+func TestWhatStandsBeforeAnAtSignIsNotShown(t *testing.T) {
+	c, err := smtpsec.ParseForm(smtpsec.Form{Server: secret + "@mail.corp.example", Security: "SSL"})
+	require.NoError(t, err)
+	c.Dialer, c.Resolver = network{}, network{}
+	o, err := c.Observe(deadline(t))
+	require.NoError(t, err)
+	assert.NotContains(t, string(mustJSON(t, o)), secret)
+	assert.NotContains(t, string(mustJSON(t, o.Judge())), secret)
+	assert.NotContains(t, string(mustJSON(t, c.Validate())), secret)
+	ruletest.Expect(t, c.Validate(), connsec.Fail, smtpsec.RuleName)
+	c.Resolver = twins{} // no address
+	_, err = c.Observe(deadline(t))
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), secret)
+	_, err = c.Client()
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), secret)
+}
+
 func BenchmarkProbe(b *testing.B) {
 	s := newTrap(b, trap.SMTPHonest, false)
 	n := network{ports: map[string]string{"587": s.Addr(), "465": newTrap(b, trap.SMTPHonest, true).Addr()}}
