@@ -448,6 +448,9 @@ func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 	if block == nil {
 		certs, err := x509.ParseCertificates(data)
 		if err != nil {
+			if name := unreadKey(data); name != "" {
+				return nil, fmt.Errorf("tlscheck: the certificate has a key of the kind %s, which is not read here", name)
+			}
 			return nil, errors.New("tlscheck: neither PEM nor a DER certificate")
 		}
 		return certs, nil
@@ -457,6 +460,9 @@ func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 		if block.Type == "CERTIFICATE" {
 			c, err := x509.ParseCertificate(block.Bytes)
 			if err != nil {
+				if name := unreadKey(block.Bytes); name != "" {
+					return nil, fmt.Errorf("tlscheck: certificate %d of the PEM file has a key of the kind %s, which is not read here", n, name)
+				}
 				return nil, fmt.Errorf("tlscheck: certificate %d of the PEM file: %w", n, err)
 			}
 			certs = append(certs, c)

@@ -506,7 +506,11 @@ func judgeWeakKey(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
 	}
 	for _, c := range o.judged() {
 		if c.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm {
-			return connsec.Unknown("the key of %s is of an algorithm that is not known here", displayName(c))
+			name := unreadKey(c.Raw)
+			if name == "" {
+				name = "an algorithm that is not known here"
+			}
+			return connsec.Unknown("the key of %s is %s, which is not judged, and which most clients do not take", displayName(c), name).With("key", name)
 		}
 	}
 	return connsec.Passed("%s", keyName(leaf)).With("key", keyName(leaf))
@@ -552,13 +556,17 @@ var RuleWeakSignature = &connsec.Rule{
 }
 
 func judgeWeakSignature(o ChainObservation, leaf *x509.Certificate) connsec.Verdict {
+	var unknown *x509.Certificate
 	for _, c := range o.judged() {
 		switch c.SignatureAlgorithm {
 		case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 			return connsec.Failed("%s is signed with %s", displayName(c), c.SignatureAlgorithm).With("algorithm", c.SignatureAlgorithm)
 		case x509.UnknownSignatureAlgorithm:
-			return connsec.Unknown("%s is signed with an algorithm that is not known here", displayName(c))
+			unknown = c
 		}
+	}
+	if unknown != nil {
+		return connsec.Unknown("%s is signed with an algorithm that is not known here", displayName(unknown))
 	}
 	return connsec.Passed("%s", leaf.SignatureAlgorithm)
 }

@@ -107,14 +107,19 @@ func judgeHandshake(a AddressObservation) connsec.Verdict {
 		return connsec.Passed("%s with %s", tls.VersionName(a.Handshake.Version), tlswire.SuiteName(a.Handshake.Suite))
 	case a.Handshake != nil && a.Handshake.WantsClient:
 		return connsec.Passed("the server asks for a client certificate and refuses to go on without")
-	case strings.Contains(p.Text, "failed to parse certificate"):
-		// crypto/tls knows neither every curve nor every mistake that other clients pardon.
+	case strings.Contains(p.Text, "failed to parse certificate"), strings.Contains(p.Text, "RSA key larger than"):
+		// crypto/tls knows neither every curve nor every mistake that other clients pardon, and
+		// takes RSA keys of up to 8192 bits only.
 		return connsec.Unknown("the server presents a certificate that cannot be read here: %s", p.Text).With("problem", p.Kind)
 	case p.Kind == Timeout:
 		return connsec.Unknown("the port is open, but the server does not answer the handshake in time").With("problem", p.Kind)
 	case a.Widest != nil && a.Widest.Version >= tls.VersionTLS12 && gradeOf(a.Widest.Suite) == 0:
-		return connsec.Unknown("%s; but it takes an offer with %s and kinds of certificate that are not known here, as some clients make it", p.Text, tlswire.SuiteName(a.Widest.Suite)).
+		v := connsec.Unknown("%s; but it takes an offer with %s and kinds of certificate that are not known here, as some clients make it", p.Text, tlswire.SuiteName(a.Widest.Suite)).
 			With("problem", p.Kind)
+		if a.WidestKey != "" {
+			v.Detail += "; its certificate has a key of the kind " + a.WidestKey + ", which most clients do not take"
+		}
+		return v
 	case p.proves():
 		v := connsec.Failed("%s", p.Text).With("problem", p.Kind)
 		if accepted := append(slices.Clone(a.WeakSuites.Accepted), a.LegacyVersions.Accepted...); len(accepted) > 0 {

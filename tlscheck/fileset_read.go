@@ -207,6 +207,9 @@ func readCertificates(data []byte) (Certificates, FileProblem) {
 	if kind := Classify(data); kind != FileCertificates {
 		return nil, wrongKind(data, kind, "certificate")
 	}
+	if name := unreadCertificate(data); name != "" {
+		return nil, FileProblem{FileUnsupported, "its certificate has a key of the kind " + name + ", which is not read here, and which most clients do not take"}
+	}
 	return nil, FileProblem{FileUnreadable, "its certificate is damaged"}
 }
 
@@ -268,10 +271,13 @@ func readKey(data []byte, password connsec.Secret) (*KeyFacts, FileProblem) {
 
 func readPlainKey(der []byte) (*KeyFacts, FileProblem) {
 	key, err := parsePlainKey(der)
-	if err != nil {
-		return nil, FileProblem{FileUnreadable, "its private key is damaged, or of an unknown kind"}
+	if err == nil {
+		return keyFacts(key, "", nil)
 	}
-	return keyFacts(key, "", nil)
+	if name := unreadKey(der); name != "" {
+		return nil, FileProblem{FileUnsupported, "its private key is of the kind " + name + ", which is not read here, and which most clients do not take"}
+	}
+	return nil, FileProblem{FileUnreadable, "its private key is damaged, or of an unknown kind"}
 }
 
 // parsePlainKey tries the three formats: labels of PEM blocks are often wrong.

@@ -41,8 +41,11 @@ type AddressObservation struct {
 	// HandshakeProblem says why the handshake did not complete.
 	HandshakeProblem Problem `json:"handshake_problem,omitzero"`
 	// Widest is what the server chose, when it turned that handshake down, from an offer that
-	// has what crypto/tls lacks, such as certificates with Ed448 and RSA-PSS keys.
+	// has what crypto/tls lacks, such as certificates with Ed448, RSA-PSS and Brainpool keys.
 	Widest *Selection `json:"widest,omitempty"`
+	// WidestKey is the kind of the certificate's key then, "" if the server does not show it
+	// (it does up to TLS 1.2) or it is an ordinary one.
+	WidestKey string `json:"widest_key,omitempty"`
 	// Chain is the certificate chain with its paths to trusted roots.
 	Chain *ChainObservation `json:"chain,omitempty"`
 	// LegacyVersions is the answer to offers of TLS 1.1 and below, WeakSuites that to offers
@@ -222,11 +225,17 @@ func (e Endpoint) observeAddress(ctx context.Context, addr netip.AddrPort) Addre
 		a.Handshake.Connect = connect
 		e.confirm(ctx, addr, &a, tlswire.Hello{MaxVersion: a.Handshake.Version, Suites: []uint16{a.Handshake.Suite}})
 	} else if a.HandshakeProblem.proves() {
-		widest := tlswire.Hello{MaxVersion: tls.VersionTLS13, KeyShares: []uint16{uint16(tls.X25519)}}
+		widest := tlswire.Hello{MaxVersion: tls.VersionTLS13, MinVersion: tls.VersionTLS12, KeyShares: []uint16{uint16(tls.X25519)}}
 		flight, p := e.hello(ctx, addr, widest)
 		// A request to try again comes before the server has looked for a certificate.
 		if p == (Problem{}) && !flight.Retry {
 			a.Widest = &Selection{flight.Version, flight.Suite}
+			if len(flight.Certificates) == 0 {
+				flight, _ = e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS12})
+			}
+			if len(flight.Certificates) > 0 {
+				a.WidestKey = unreadKey(flight.Certificates[0])
+			}
 			e.confirm(ctx, addr, &a, widest)
 		}
 	}

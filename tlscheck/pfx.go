@@ -408,6 +408,9 @@ func (p *pfxFile) open(password string) (pfxContents, error) {
 		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
 			return pfxContents{}, errWrongPassword
 		}
+		if ofUnreadKey(err) {
+			return pfxContents{}, unsupportedError("kind of key")
+		}
 	}
 	if p.unsupported != "" {
 		return pfxContents{}, unsupportedError(p.unsupported)
@@ -461,6 +464,9 @@ func openRewrapped(content []byte, password string) (pfxContents, error) {
 		if err != nil {
 			if first == nil {
 				first = err
+			}
+			if ofUnreadKey(err) {
+				return pfxContents{}, unsupportedError("kind of key")
 			}
 			continue // it may have a key of its own, and two are refused
 		}

@@ -40,15 +40,24 @@ func sClient(t *testing.T, addr string, args ...string) bool {
 // OpenSSL's client completes the handshake: so this server is not to blame.
 func TestKeysNotKnownHere(t *testing.T) {
 	openssl := realsrv.Need(t, "openssl")
-	for _, key := range [][]string{{"ed448"}, {"rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"}} {
-		t.Run(key[0], func(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		posture realsrv.OpenSSLPosture
+		key     []string
+	}{
+		{"Ed448", realsrv.OpenSSLModern, []string{"ed448"}},
+		{"Ed448, TLS 1.2", realsrv.OpenSSLTLS12, []string{"ed448"}},
+		{"RSA-PSS", realsrv.OpenSSLModern, []string{"rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"}},
+		{"RSA-PSS, TLS 1.2", realsrv.OpenSSLTLS12, []string{"rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			m := realsrv.Material{Chain: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key")}
-			args := slices.Concat([]string{"req", "-x509", "-nodes", "-subj", "/CN=" + host, "-out", m.Chain, "-keyout", m.Key, "-newkey"}, key)
+			args := slices.Concat([]string{"req", "-x509", "-nodes", "-subj", "/CN=" + host, "-out", m.Chain, "-keyout", m.Key, "-newkey"}, c.key)
 			out, err := exec.CommandContext(t.Context(), openssl, args...).CombinedOutput()
 			require.NoError(t, err, string(out))
-			addr := realsrv.OpenSSL{TLS: m, Posture: realsrv.OpenSSLModern}.Start(t).Addr
+			addr := realsrv.OpenSSL{TLS: m, Posture: c.posture}.Start(t).Addr
 			require.True(t, sClient(t, addr))
 			r, err := tlscheck.Endpoint{Host: host, Connect: addr}.Probe(t.Context())
 			require.NoError(t, err)

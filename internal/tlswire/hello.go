@@ -47,7 +47,9 @@ type Hello struct {
 	// earlier versions in one offer, the version decides which of them count.
 	Suites []uint16
 	// Groups in order of preference. Default: X25519MLKEM768 and SecP256r1MLKEM768 for
-	// TLS 1.3, then X25519, P-256, P-384, P-521, X448 and ffdhe2048 to ffdhe4096.
+	// TLS 1.3, then X25519, P-256, P-384, P-521, X448, ffdhe2048 to ffdhe4096 and the Brainpool
+	// curves: up to TLS 1.2 a server may show a certificate only on a curve that is offered
+	// (RFC 8422 §5.1).
 	Groups []uint16
 	// KeyShares are the groups to send a key share for; it must be a subset of Groups in
 	// the same order. Default none: the server then answers with a HelloRetryRequest that
@@ -74,12 +76,14 @@ var defaultSchemes = []uint16{
 	0x0804, 0x0805, 0x0806, 0x0809, 0x080a, 0x080b, // RSA-PSS with an RSA key, with a PSS key
 	0x0401, 0x0501, 0x0601, 0x0303, 0x0301, // RSA PKCS #1 and what is left of SHA-224
 	0x0203, 0x0201, 0x0402, 0x0202, // SHA-1 with ECDSA and RSA, DSA
+	0x081a, 0x081b, 0x081c, // ECDSA on the Brainpool curves in TLS 1.3, RFC 8734
 	0x0904, 0x0905, 0x0906, // ML-DSA
 }
 
 var (
 	hybridGroups    = []uint16{GroupX25519MLKEM, GroupSecP256MLKEM}
-	classicalGroups = []uint16{GroupX25519, GroupSecp256r1, GroupSecp384r1, GroupSecp521r1, GroupX448, GroupFFDHE2048, GroupFFDHE3072, GroupFFDHE4096}
+	classicalGroups = []uint16{GroupX25519, GroupSecp256r1, GroupSecp384r1, GroupSecp521r1, GroupX448, GroupFFDHE2048, GroupFFDHE3072, GroupFFDHE4096,
+		26, 27, 28} // brainpoolP256r1, P384r1, P512r1, RFC 7027
 )
 
 // withDefaults fills in the fields and refuses what cannot be encoded.
