@@ -1,6 +1,7 @@
 package tlscheck_test
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/realsrv"
 	"github.com/connsec/connsec/internal/ruletest"
+	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -97,6 +99,15 @@ func TestKeysThatAreNotReadHere(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestSignatureNotKnownHereHidesNoBrokenOne: the verdict is the worst of the chain.
+func TestSignatureNotKnownHereHidesNoBrokenOne(t *testing.T) {
+	ca := testca.MustNew(t, testca.Options{RootKey: testca.RSA2048, IntermediateSignature: x509.SHA1WithRSA})
+	certs, err := tlscheck.ParseCertificates([]byte(ed448Certificate))
+	require.NoError(t, err)
+	ruletest.Expect(t, tlscheck.Chain{Certs: certs}.Judge(), connsec.Inconclusive, tlscheck.RuleWeakSignature)
+	ruletest.Expect(t, tlscheck.Chain{Certs: append(certs, ca.Intermediate)}.Judge(), connsec.Fail, tlscheck.RuleWeakSignature)
 }
 
 func block(t *testing.T, text []byte) []byte {
