@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -49,8 +50,8 @@ type pfxFile struct {
 }
 
 // maxKDFWork bounds the iterations spent on one opening of a file; OWASP asks for 600 000 per
-// derivation, and a file has up to three. A hostile file could ask for 2^31. What is not seen
-// in time is a key that is encrypted again inside an encrypted part (go-pkcs12 issue 80).
+// derivation, and a file has up to three. A hostile file could ask for 2^31 – also within an
+// encrypted part, where they cannot be counted: see refuseHiddenKeys.
 const maxKDFWork = 4_000_000
 
 var (
@@ -401,12 +402,16 @@ func (p *pfxFile) open(password string) (pfxContents, error) {
 		return pfxContents{}, errTooMuchWork
 	}
 	if p.macKnown {
+		// Of the functions that verify the MAC, this one derives nothing for a key.
+		if _, err := pkcs12.DecodeTrustStore(p.raw, password); errors.Is(err, pkcs12.ErrIncorrectPassword) {
+			return pfxContents{}, errWrongPassword
+		}
+		if err := p.refuseHiddenKeys(password); err != nil {
+			return pfxContents{}, err
+		}
 		key, leaf, others, err := pkcs12.DecodeChain(p.raw, password)
 		if err == nil {
 			return makeContents(key, append([]*x509.Certificate{leaf}, others...))
-		}
-		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-			return pfxContents{}, errWrongPassword
 		}
 		if ofUnreadKey(err) {
 			return pfxContents{}, unsupportedError("kind of key")
@@ -447,6 +452,39 @@ func makeContents(key any, certs []*x509.Certificate) (pfxContents, error) {
 	return pfxContents{signer, certs}, nil
 }
 
+// errHiddenKey: nobody is known to write such files, and the key may be encrypted once more, with
+// any number of iterations.
+var errHiddenKey = unsupportedError("structure, with a key inside an encrypted part,")
+
+// refuseHiddenKeys looks into the encrypted parts, once the MAC has accepted the password. go-pkcs12
+// decrypts a key as soon as it comes to it, but not a second one: behind the stand-in's, one in
+// an encrypted part is found without being decrypted.
+func (p *pfxFile) refuseHiddenKeys(password string) error {
+	for _, content := range p.contents {
+		if !isEncrypted(content) {
+			continue
+		}
+		switch _, err := openRewrapped(content, password); {
+		case errors.Is(err, errHiddenKey):
+			return err
+		case errors.Is(err, errWrongPassword) && password == "":
+			return unsupportedError("kind of empty password") // there are two, and this looks under one
+		}
+	}
+	return nil
+}
+
+// hasKey recognises how go-pkcs12 refuses a second key.
+func hasKey(err error) bool { return strings.Contains(err.Error(), "exactly one key bag") }
+
+// isEncrypted reports whether a ContentInfo is encrypted as a whole.
+func isEncrypted(content []byte) bool {
+	s := cryptobyte.String(content)
+	var inside cryptobyte.String
+	var id encoding_asn1.ObjectIdentifier
+	return s.ReadASN1(&inside, asn1.SEQUENCE) && inside.ReadASN1ObjectIdentifier(&id) && id.String() == oidEncryptedData
+}
+
 // openRewrapped opens one ContentInfo by putting it into a PFX of our own making, together
 // with a stand-in key and certificate, because go-pkcs12 insists on one of each.
 func openRewrapped(content []byte, password string) (pfxContents, error) {
@@ -465,8 +503,11 @@ func openRewrapped(content []byte, password string) (pfxContents, error) {
 			if first == nil {
 				first = err
 			}
-			if ofUnreadKey(err) {
+			switch {
+			case ofUnreadKey(err):
 				return pfxContents{}, unsupportedError("kind of key")
+			case hasKey(err) && isEncrypted(content):
+				return pfxContents{}, errHiddenKey
 			}
 			continue // it may have a key of its own, and two are refused
 		}
@@ -596,8 +637,8 @@ func wrapPFX(password string, content []byte, bags [][]byte) ([]byte, error) {
 	}
 	safe := cryptobyte.NewBuilder(nil)
 	safe.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(more) // first: see refuseHiddenKeys
 		b.AddBytes(content)
-		b.AddBytes(more)
 	})
 	safeDER, err := safe.Bytes()
 	if err != nil {

@@ -1,11 +1,17 @@
 package tlscheck
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,6 +148,102 @@ func TestPFXThatAsksForTooMuchWork(t *testing.T) {
 	})
 	_, err := mustParsePFX(t, b.BytesOrPanic()).open("x")
 	require.ErrorIs(t, err, errTooMuchWork)
+}
+
+// encryptedPart is a ContentInfo of EncryptedData with the given SafeContents, under PBES2 with
+// one iteration.
+func encryptedPart(t *testing.T, password string, safeContents []byte) []byte {
+	t.Helper()
+	salt, iv := []byte("some salt"), make([]byte, aes.BlockSize)
+	key, err := pbkdf2.Key(sha256.New, password, salt, 1, 32)
+	require.NoError(t, err)
+	block, err := aes.NewCipher(key)
+	require.NoError(t, err)
+	padding := aes.BlockSize - len(safeContents)%aes.BlockSize
+	text := append(slices.Clone(safeContents), bytes.Repeat([]byte{byte(padding)}, padding)...)
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(text, text)
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addOID(b, oidEncryptedData)
+		b.AddASN1(explicit0, func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1Int64(0)
+				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					addOID(b, oidData)
+					addPBES2(b, salt, iv, 1)
+					b.AddASN1(asn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(text) })
+				})
+			})
+		})
+	})
+	return b.BytesOrPanic()
+}
+
+func addPBES2(b *cryptobyte.Builder, salt, iv []byte, iterations int64) {
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addOID(b, oidPBES2)
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				addOID(b, oidPBKDF2)
+				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1OctetString(salt)
+					b.AddASN1Int64(iterations)
+					addHMACSHA256(b)
+				})
+			})
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				addOID(b, "2.16.840.1.101.3.4.1.42")
+				b.AddASN1OctetString(iv)
+			})
+		})
+	})
+}
+
+// TestPFXThatHidesAKeyDerivation: behind the encryption of a part stands a key that is encrypted
+// again, with as many iterations as the one who made the file likes: opening it would not end.
+func TestPFXThatHidesAKeyDerivation(t *testing.T) {
+	standIn, err := newStandIn()
+	require.NoError(t, err)
+	bomb, err := makeBag(oidShroudedBag, func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			addPBES2(b, []byte("some salt"), make([]byte, aes.BlockSize), 1<<50)
+			b.AddASN1OctetString(make([]byte, 2*aes.BlockSize))
+		})
+	})
+	require.NoError(t, err)
+	for _, password := range []string{fixturePassword, ""} {
+		for name, bags := range map[string][][]byte{"first": {bomb}, "behind a certificate": {standIn.certBag, bomb}, "twice": {bomb, bomb}} {
+			b := cryptobyte.NewBuilder(nil)
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				for _, bag := range bags {
+					b.AddBytes(bag)
+				}
+			})
+			part := encryptedPart(t, password, b.BytesOrPanic())
+			data, err := wrapPFX(password, part, [][]byte{standIn.certBag})
+			require.NoError(t, err)
+			p := mustParsePFX(t, data)
+			assert.Less(t, p.work, int64(100), "nothing of it can be counted")
+			_, err = p.open(password)
+			assert.ErrorIs(t, err, errHiddenKey, name)
+			if password != "" {
+				_, err = p.open("wrong")
+				assert.ErrorIs(t, err, errWrongPassword, name)
+			}
+			p.macKnown, p.facts.MAC = false, "" // as if it had none
+			_, err = p.open(password)
+			assert.ErrorIs(t, err, errHiddenKey, name)
+		}
+	}
+	// What is refused is the key, not the part.
+	certificates := cryptobyte.NewBuilder(nil)
+	certificates.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(standIn.certBag) })
+	data, err := wrapPFX(fixturePassword, encryptedPart(t, fixturePassword, certificates.BytesOrPanic()), [][]byte{standIn.keyBag})
+	require.NoError(t, err)
+	c, err := mustParsePFX(t, data).open(fixturePassword)
+	require.NoError(t, err)
+	assert.NotNil(t, c.key)
+	assert.Len(t, c.certs, 1)
 }
 
 func TestPFXInBER(t *testing.T) {
