@@ -48,11 +48,12 @@ type Report struct {
 	Findings []Finding
 }
 
-// Failed returns the findings with outcome Fail and at least the given severity.
+// Failed returns the findings with outcome Fail and at least the given severity. A failure whose
+// severity was forgotten is among them, whatever min is.
 func (r Report) Failed(min Severity) []Finding {
 	var out []Finding
 	for _, f := range r.Findings {
-		if f.Outcome == Fail && f.Severity >= min {
+		if f.Outcome == Fail && (f.Severity >= min || !f.Severity.Valid()) {
 			out = append(out, f)
 		}
 	}

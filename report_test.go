@@ -41,6 +41,14 @@ func TestReportAsks(t *testing.T) {
 	assert.Empty(t, connsec.Report{}.Failed(connsec.Info))
 }
 
+func TestForgottenSeverityIsNotHarmless(t *testing.T) {
+	f := found(ruleA, connsec.Fail, "dc1:389", "a seen")
+	f.Severity = 0
+	r := connsec.Report{Target: "dc1", Findings: []connsec.Finding{f}}
+	assert.Len(t, r.Failed(connsec.Critical), 1)
+	assert.EqualError(t, r.Err(connsec.Critical), "connsec: dc1: rule-a (severity(0)): a seen")
+}
+
 func TestReportErr(t *testing.T) {
 	err := sample().Err(connsec.Info)
 	require.Error(t, err)
