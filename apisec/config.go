@@ -21,8 +21,8 @@ const (
 	// Basic: in an Authorization header (RFC 6749 §2.3.1), which every server has to support
 	// and which stays out of logs of bodies.
 	Basic Style = iota
-	// Form: as client_id and client_secret in the form-encoded body (RFC 6749 §2.3.1), for
-	// servers that cannot do Basic.
+	// Form: as client_id and client_secret in the form-encoded body, for servers that do not
+	// take Basic. RFC 6749 §2.3.1 does not recommend it.
 	Form
 	// JSON: in a JSON body, as MyQ's API wants it.
 	JSON

@@ -7,8 +7,6 @@ import (
 	"github.com/connsec/connsec"
 )
 
-var refKeyManagement = connsec.Citation{Doc: "NIST SP 800-57 Part 1 Rev. 5", Section: "5.3", URL: "https://doi.org/10.6028/NIST.SP.800-57pt1r5"}
-
 // RotationObservation is a rotation's state at a time, without its secrets.
 type RotationObservation struct {
 	State RotationState `json:"state"`
@@ -134,7 +132,7 @@ var RuleRotationOverdue = &connsec.Rule{
 	ID: "api-rotation-overdue", Title: "The client secret is older than the policy allows",
 	Why:      "The longer a secret lives, the more copies of it there are: in backups, logs, tickets, and with people who left. Each opens the API until it is replaced.",
 	Fix:      "Start a turn, or continue the one that is open (connsec secret rotate).",
-	Severity: connsec.High, Refs: []connsec.Citation{owasp("2.7.2 Rotation"), refKeyManagement}, Since: "0.1.0",
+	Severity: connsec.High, Refs: []connsec.Citation{owasp("2.7.2 Rotation")}, Since: "0.1.0",
 }
 
 func judgeRotationOverdue(o RotationObservation) connsec.Verdict {
@@ -181,7 +179,7 @@ func judgeRotationStalled(o RotationObservation) connsec.Verdict {
 // RuleRotationOverlap bounds the time in which two secrets live.
 var RuleRotationOverlap = &connsec.Rule{
 	ID: "api-rotation-overlap-long", Title: "Two client secrets are valid for longer than 72 hours",
-	Why:      "The old secret is replaced because it may be known. As long as it is accepted beside the new one, nothing has changed for who knows it.",
+	Why:      "The old secret is replaced because it may be known. As long as it is accepted beside the new one, nothing has changed for who knows it. No standard gives a number; three days let a weekend pass.",
 	Fix:      "Let the old secret drain for a day, at most three, and revoke it: continue the turn.",
 	Severity: connsec.Medium, Refs: []connsec.Citation{owasp("2.7.3 Revocation")}, Since: "0.1.0",
 }
@@ -242,7 +240,7 @@ var RuleNotRevoked = &connsec.Rule{
 	ID: "api-secret-not-revoked", Title: "The server accepts a client secret that was revoked",
 	Why:      "Whoever has the old secret, which is why it was replaced, still gets tokens.",
 	Fix:      "Remove the secret at the server, or the client that it belongs to; restart what keeps answers. Then continue.",
-	Severity: connsec.Critical, Refs: []connsec.Citation{owasp("2.7.3 Revocation"), rfc("6749", "5.2")}, Since: "0.1.0",
+	Severity: connsec.Critical, Refs: []connsec.Citation{owasp("2.7.3 Revocation"), rfc("6819", "5.2.3.6")}, Since: "0.1.0",
 }
 
 func judgeNotRevoked(o RotationObservation) connsec.Verdict {
@@ -265,7 +263,7 @@ var RuleCurrentRefused = &connsec.Rule{
 	ID: "api-rotation-current-refused", Title: "The server refuses the client secret in use",
 	Why:      "Clients get no token. In the haste that follows, people put secrets where they do not belong.",
 	Fix:      "While the old one drains, abort: it is put in use again. Otherwise put a secret in use that works, and adopt it.",
-	Severity: connsec.High, Refs: []connsec.Citation{refGuide, rfc("6749", "5.2")}, Since: "0.1.0",
+	Severity: connsec.High, Refs: []connsec.Citation{rfc("6749", "5.2")}, Since: "0.1.0",
 }
 
 func judgeCurrentRefused(o RotationObservation) connsec.Verdict {

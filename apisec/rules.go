@@ -45,6 +45,13 @@ var (
 	}
 )
 
+func owaspREST(section string) connsec.Citation {
+	return connsec.Citation{
+		Doc: "OWASP REST Security Cheat Sheet", Section: section,
+		URL: "https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html",
+	}
+}
+
 func owasp(section string) connsec.Citation {
 	return connsec.Citation{
 		Doc: "OWASP Secrets Management Cheat Sheet", Section: section,

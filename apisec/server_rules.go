@@ -156,7 +156,7 @@ var RuleURLSecretAccepted = &connsec.Rule{
 	Why:      "A client that puts its secret there works, and from then on the secret stands in the logs of the server and of every proxy.",
 	Fix:      "Have the endpoint read credentials from the Authorization header and the body only, and refuse requests that have them in the URL.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("6749", "2.3.1"), rfc("9700", "4.3.2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6749", "2.3.1"), rfc("6819", "4.6.7")}, Since: "0.1.0",
 }
 
 func judgeInQuery(o Observation) connsec.Verdict {
@@ -188,7 +188,7 @@ var RuleSecretEchoed = &connsec.Rule{
 	Why:      "Clients write error answers into their logs, and support asks for those logs.",
 	Fix:      "Have the endpoint answer with the standard's words only: error, and a description that is the same for all.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("6749", "5.2"), {Doc: "CWE-209", URL: "https://cwe.mitre.org/data/definitions/209.html"}}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6749", "5.2"), owaspREST("Error handling"), {Doc: "CWE-209", URL: "https://cwe.mitre.org/data/definitions/209.html"}}, Since: "0.1.0",
 }
 
 func judgeEcho(o Observation) connsec.Verdict {
@@ -264,7 +264,7 @@ var RuleTokenCacheable = &connsec.Rule{
 	Why:      "Proxies that break TLS open, and libraries with a cache, keep the token on a disk.",
 	Fix:      "Send Cache-Control: no-store with every answer of the token endpoint.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{rfc("6749", "5.1"), rfc("9111", "5.2.2.5")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6749", "5.1"), rfc("9111", "5.2.2.5"), owaspREST("Security Headers")}, Since: "0.1.0",
 }
 
 func judgeCacheable(o Observation) connsec.Verdict {

@@ -124,7 +124,7 @@ var RuleSecretInURL = &connsec.Rule{
 	Why:      "Servers, proxies and browsers write URLs into logs and histories, and pass them on as Referer. Whoever reads one of those has the secret.",
 	Fix:      "Send the secret in the Authorization header (Basic) or, where the server wants that, in the body; take it out of the URL, and change it if it was there.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("6749", "2.3.1"), rfc("9700", "4.3.2"), rfc("3986", "3.2.1")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("6749", "2.3.1"), rfc("6819", "4.6.7"), rfc("3986", "3.2.1")}, Since: "0.1.0",
 }
 
 // credentialKeys are the names of query parameters that carry what nobody else should have.
@@ -274,7 +274,7 @@ var RuleSecretShared = &connsec.Rule{
 	Why:      "Whoever takes it from one place can use it in the others, no log tells who did what, and it cannot be changed without breaking all of them at once.",
 	Fix:      "Register a client of its own for each program and each service, each with a generated secret.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{rfc("6819", "5.2.3.4"), owasp("1 Introduction")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("7591", "3.2.1"), rfc("6819", "5.2.3.4"), owasp("1 Introduction")}, Since: "0.1.0",
 }
 
 func judgeShared(j judged) connsec.Verdict {

@@ -161,7 +161,11 @@ var RuleHSTSMissing = &connsec.Rule{
 	Why:      "A browser that is given the bare name asks in clear first, and whoever is on the path can answer and keep it there.",
 	Fix:      "Send Strict-Transport-Security: max-age=63072000 with every HTTPS response.",
 	Severity: connsec.Low,
-	Refs:     []connsec.Citation{rfc("6797", "7.1"), mozilla}, Since: "0.1.0",
+	Refs: []connsec.Citation{rfc("6797", "7.1"), mozilla, {
+		// It asks for the header in every API response, so that endpoints without pages are judged, too.
+		Doc: "OWASP REST Security Cheat Sheet", Section: "Security Headers",
+		URL: "https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html",
+	}}, Since: "0.1.0",
 }
 
 // hstsApplies says why HSTS cannot be judged, if so.
