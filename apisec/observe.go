@@ -66,7 +66,7 @@ func (c Client) Observe(ctx context.Context) (Observation, error) {
 		})
 		wg.Go(func() { o.InClear = c.askInClear(ctx, u, plain) })
 	} else {
-		o.InClear.Problem = "the port without TLS is the one with it"
+		o.InClear.Problem = noPlainPort
 	}
 	wg.Wait()
 	if err != nil {
@@ -78,6 +78,9 @@ func (c Client) Observe(ctx context.Context) (Observation, error) {
 	o.Duration = c.now().Sub(o.At)
 	return o, nil
 }
+
+// noPlainPort is why nothing was asked without TLS.
+const noPlainPort = "the port without TLS is the one with it"
 
 // Probe validates, observes and judges.
 func (c Client) Probe(ctx context.Context) (connsec.Report, error) {
@@ -226,7 +229,7 @@ func ask(ctx context.Context, transport *http.Transport, u *url.URL, c Client) A
 func answerOf(resp *http.Response, c Client) (Answer, Token, *TokenError) {
 	body, problem := readAnswer(resp)
 	token, wrong := parseAnswer(resp.StatusCode, body, problem, time.Time{})
-	a := Answer{Status: resp.StatusCode, Token: wrong == nil && !token.Value.IsEmpty()}
+	a := Answer{Status: resp.StatusCode, Token: wrong == nil || givesToken(resp.StatusCode, body)}
 	if wrong != nil {
 		a.Code = wrong.Code
 	}
@@ -249,6 +252,13 @@ func answerOf(resp *http.Response, c Client) (Answer, Token, *TokenError) {
 	}
 	a.Echoes = echoes(resp.Header, body, c)
 	return a, token, wrong
+}
+
+// givesToken reports whether an answer has an access token in it, though perhaps not one that our
+// client would use: without a type, or as something else than JSON.
+func givesToken(status int, body []byte) bool {
+	var fields map[string]json.RawMessage
+	return status/100 == 2 && json.Unmarshal(body, &fields) == nil && text(fields["access_token"]) != ""
 }
 
 // echoes reports whether an answer has the secret in one of the forms in which it may have been
@@ -295,7 +305,7 @@ func (c Client) tryToken(ctx context.Context) *TokenAnswer {
 	a, token, wrong := answerOf(resp, c)
 	t := &TokenAnswer{Answer: a}
 	if wrong != nil {
-		t.Wrong = wrong.Problem
+		t.Token, t.Wrong = false, wrong.Problem
 		return t
 	}
 	if !token.Expires.IsZero() {

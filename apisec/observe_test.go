@@ -25,6 +25,8 @@ type tokenServer struct {
 	fromURL     bool // takes them from the URL, too
 	distinguish bool // answers none at all otherwise than wrong ones
 	everybody   bool
+	untyped     bool // tokens come without token_type
+	byHeader    bool // 401 to a client in a header only, else 400 (RFC 6749 §5.2)
 	echo        bool
 	noStore     bool
 	status      int    // of a refusal; 0: 401
@@ -68,7 +70,11 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if life == "" {
 			life = `,"expires_in":1800`
 		}
-		_, _ = io.WriteString(w, `{"access_token":"t0ken","token_type":"Bearer"`+life+s.granted+`}`)
+		kind := `,"token_type":"Bearer"`
+		if s.untyped {
+			kind = ""
+		}
+		_, _ = io.WriteString(w, `{"access_token":"t0ken"`+kind+life+s.granted+`}`)
 	case s.distinguish && in.ID == "":
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
@@ -77,6 +83,9 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("WWW-Authenticate", s.challenge)
 		}
 		status, code := s.status, s.code
+		if _, _, header := r.BasicAuth(); s.byHeader && !header {
+			status = 400
+		}
 		if status == 0 {
 			status = 401
 		}
@@ -120,6 +129,14 @@ func TestServers(t *testing.T) {
 		"sound, Basic": {&tokenServer{distinguish: true, noStore: true, challenge: "Basic realm=\"x\""}, func(c *apisec.Client) { c.Style = apisec.Basic }, nil, rules{apisec.RuleRefusalUnclear}, nil, nil},
 		"everybody": {&tokenServer{everybody: true}, nil, rules{apisec.RuleUnknownClientAccepted, apisec.RuleTokenCacheable}, nil,
 			rules{apisec.RuleURLSecretAccepted}, rules{apisec.RuleRefusalUnclear}},
+		"everybody, no type": {&tokenServer{everybody: true, untyped: true, noStore: true}, nil, rules{apisec.RuleUnknownClientAccepted}, nil,
+			rules{apisec.RuleURLSecretAccepted}, nil},
+		"no type, tried": {&tokenServer{distinguish: true, noStore: true, untyped: true}, func(c *apisec.Client) { c.TryToken = true }, nil, nil,
+			rules{apisec.RuleSecretRefused}, rules{apisec.RuleTokenLongLived, apisec.RuleScopeGranted}},
+		"from the URL, Basic": {&tokenServer{distinguish: true, fromURL: true, noStore: true, byHeader: true, challenge: "Basic"}, func(c *apisec.Client) { c.Style = apisec.Basic },
+			rules{apisec.RuleURLSecretAccepted}, nil, nil, nil},
+		"sound, Basic and 400": {&tokenServer{distinguish: true, noStore: true, byHeader: true, challenge: "Basic"}, func(c *apisec.Client) { c.Style = apisec.Basic },
+			nil, rules{apisec.RuleURLSecretAccepted, apisec.RuleUnknownClientAccepted}, nil, nil},
 		"alike":           {&tokenServer{noStore: true}, nil, nil, nil, rules{apisec.RuleURLSecretAccepted}, nil},
 		"from the URL":    {&tokenServer{distinguish: true, fromURL: true, noStore: true}, nil, rules{apisec.RuleURLSecretAccepted}, nil, nil, nil},
 		"echo":            {&tokenServer{distinguish: true, echo: true, noStore: true}, nil, rules{apisec.RuleSecretEchoed, apisec.RuleRefusalUnclear}, nil, nil, nil},

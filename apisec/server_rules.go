@@ -121,9 +121,9 @@ func judgeInClear(o Observation) connsec.Verdict {
 		return connsec.Unknown("%s", o.Problem)
 	case a.Closed:
 		return connsec.Passed("nobody listens on the port without TLS")
-	case a.Problem != "" && o.Plain == nil:
+	case a.Problem == noPlainPort:
 		return connsec.Skipped("%s", a.Problem)
-	case a.Problem != "" && o.noPlainPort():
+	case a.Problem != "" && o.plainPortClosed():
 		return connsec.Passed("nothing answers on the port without TLS")
 	case a.Problem != "":
 		return connsec.Unknown("on the port without TLS: %s", a.Problem)
@@ -140,8 +140,11 @@ func judgeInClear(o Observation) connsec.Verdict {
 	return connsec.Unknown("a token request without TLS is answered %d, which does not tell", a.Status).With("status", a.Status)
 }
 
-// noPlainPort reports whether package tlscheck holds the port for closed or filtered.
-func (o Observation) noPlainPort() bool {
+// plainPortClosed reports whether package tlscheck holds the port for closed or filtered.
+func (o Observation) plainPortClosed() bool {
+	if o.Plain == nil { // it could not be looked at
+		return false
+	}
 	for _, f := range o.Plain.Judge().Of(tlscheck.RuleCleartextServed) {
 		if f.Outcome != connsec.Pass {
 			return false
@@ -178,6 +181,9 @@ func judgeInQuery(o Observation) connsec.Verdict {
 		return connsec.Failed("a client in the URL is answered as one in its place, and not as none")
 	case o.InQuery.same(o.Nobody):
 		return connsec.Passed("a client in the URL is answered as none")
+	case o.InQuery.refuses() && o.InQuery.Code != o.Nobody.Code && (o.InQuery.Code != "" || !o.Nobody.refuses()):
+		// RFC 6749 §5.2: the status may differ with the place in which the client is named.
+		return connsec.Failed("a client in the URL is turned down as a client that is not known, and none at all is not").With("error", orNone(o.InQuery.Code))
 	}
 	return connsec.Passed("a request with a client in the URL is turned down").With("status", o.InQuery.Status)
 }

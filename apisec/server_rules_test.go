@@ -35,9 +35,16 @@ func TestAnswersThatDoNotTell(t *testing.T) {
 		"query, 503":            {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 503}}, apisec.RuleURLSecretAccepted, connsec.Inconclusive},
 		"query, 200":            {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 200}}, apisec.RuleURLSecretAccepted, connsec.Inconclusive},
 		"nobody and query, 429": {apisec.Observation{Stranger: refused, Nobody: apisec.Answer{Status: 429}, InQuery: apisec.Answer{Status: 429}}, apisec.RuleURLSecretAccepted, connsec.Inconclusive},
-		"query, 414":            {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 414}}, apisec.RuleURLSecretAccepted, connsec.Pass},
-		"unread":                {apisec.Observation{Stranger: apisec.Answer{Status: 401, Unread: "the answer ends early"}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
-		"token answer unread":   {apisec.Observation{Stranger: refused, Token: &apisec.TokenAnswer{Answer: apisec.Answer{Status: 401, Unread: "the answer ends early"}}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
+		// As RFC 6749 §5.2 lets a server do: 401 to a client in a header, 400 to one that is elsewhere.
+		"query, 400 for a client":  {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 400, Code: "invalid_client"}}, apisec.RuleURLSecretAccepted, connsec.Fail},
+		"query, none challenged":   {apisec.Observation{Stranger: refused, Nobody: apisec.Answer{Status: 401}, InQuery: apisec.Answer{Status: 400, Code: "invalid_client"}}, apisec.RuleURLSecretAccepted, connsec.Fail},
+		"query, in another word":   {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 400, Code: "unauthorized_client"}}, apisec.RuleURLSecretAccepted, connsec.Fail},
+		"query, forbidden as such": {apisec.Observation{Stranger: refused, Nobody: apisec.Answer{Status: 401}, InQuery: apisec.Answer{Status: 400, Code: "invalid_request"}}, apisec.RuleURLSecretAccepted, connsec.Pass},
+		"no look at the port":      {apisec.Observation{Stranger: refused, InClear: apisec.Answer{Problem: "the host could not be looked up"}}, apisec.RuleEndpointCleartext, connsec.Inconclusive},
+		"no port without TLS":      {apisec.Observation{Stranger: refused, InClear: apisec.Answer{Problem: "the port without TLS is the one with it"}}, apisec.RuleEndpointCleartext, connsec.NotApplicable},
+		"query, 414":               {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 414}}, apisec.RuleURLSecretAccepted, connsec.Pass},
+		"unread":                   {apisec.Observation{Stranger: apisec.Answer{Status: 401, Unread: "the answer ends early"}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
+		"token answer unread":      {apisec.Observation{Stranger: refused, Token: &apisec.TokenAnswer{Answer: apisec.Answer{Status: 401, Unread: "the answer ends early"}}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := tt.o.Judge().Of(tt.rule)[0]
