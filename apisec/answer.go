@@ -23,6 +23,8 @@ const (
 	// maxLife bounds what is believed of a token's life, ten years: longer is as good as never,
 	// and would not fit a Duration at some point.
 	maxLife = 3650 * day
+	// maxWait bounds what is believed of Retry-After.
+	maxWait = 10 * time.Minute
 )
 
 // registered are the words of RFC 6749 §5.2. Everything else that a server says in their place
@@ -142,4 +144,28 @@ func lifetime(raw json.RawMessage) (life time.Duration, given, ok bool) {
 		return -time.Second, true, true
 	}
 	return time.Duration(seconds * float64(time.Second)), true, true
+}
+
+// retryAfter reads how long to wait: a number of seconds, or a date, which is taken by the
+// server's own clock where it says what that is (RFC 9110 §10.2.3). What is neither is nothing.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	value := strings.TrimSpace(resp.Header.Get("Retry-After"))
+	if value == "" || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 32)
+		if err != nil { // more than fits
+			return maxWait
+		}
+		return min(time.Duration(seconds)*time.Second, maxWait)
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if said, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		now = said
+	}
+	return max(min(until.Sub(now), maxWait), 0)
 }

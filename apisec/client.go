@@ -29,6 +29,9 @@ const (
 	// refusedPause is how long a client that was refused does not ask again: it has nothing else
 	// to show, and endpoints lock out who tries too often.
 	refusedPause = 10 * time.Second
+	// replacePause is how long a token is not replaced because of a 401 after another one was:
+	// an API that answers every call with 401 would cost a token request a call.
+	replacePause = 10 * time.Second
 	// maxRedirects is net/http's own bound.
 	maxRedirects = 10
 )
@@ -43,10 +46,16 @@ const (
 // of 300 to 399. It uses no proxy.
 //
 // A token is renewed a minute before its end, once for all requests that need it at the time,
-// and not at all while nobody asks. A client that is refused asks again after ten seconds at the
-// earliest; until then every request has the same [*TokenError]. On 401 a request is sent once more with a new token, if its
-// body can be read again ([http.Request.GetBody]). Each request is governed by its own context;
-// the renewal that it waits for goes on while anybody waits for it.
+// and not at all while nobody asks. A client that is refused, or asks too often (429), asks again
+// after ten seconds at the earliest, or when the endpoint's Retry-After says, with 503, too; until
+// then every request without a token that holds has the same [*TokenError].
+//
+// On 401 a request is sent once more with a new token, if its body can be read again
+// ([http.Request.GetBody]). That happens once in ten seconds: a 401 to a token that has just
+// replaced another is about something else, and the caller gets it as the API gave it.
+//
+// Each request is governed by its own context; the renewal that it waits for goes on while
+// anybody waits for it.
 //
 // Answers are not decompressed, and, as is usual with net/http, bounded by their reader. Errors
 // carry neither secret nor token, and nothing that the server said; *url.Error carries the
@@ -63,7 +72,7 @@ func (c Client) HTTP(ctx context.Context) (*http.Client, error) {
 		return nil, err
 	}
 	t := &authorised{source: s, now: c.now}
-	if _, err := t.token(ctx, held{}); err != nil {
+	if _, err := t.token(ctx); err != nil {
 		t.CloseIdleConnections()
 		return nil, err
 	}
@@ -118,8 +127,10 @@ type authorised struct {
 	mu      sync.Mutex
 	current held
 	flight  *flight
-	refusal error     // the last one, while it counts
-	until   time.Time // to when it does
+	refusal error     // why the endpoint is left alone
+	until   time.Time // for how long
+	// replaced is when the API's 401 last cost a token.
+	replaced time.Time
 }
 
 // held is a token with the instants that matter. They are absolute and by the injected clock.
@@ -144,7 +155,7 @@ func (t *authorised) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, fmt.Errorf("apisec: %w", err)
 	}
-	token, err := t.token(req.Context(), held{})
+	token, err := t.token(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -156,11 +167,11 @@ func (t *authorised) RoundTrip(req *http.Request) (*http.Response, error) {
 	// The token may have been revoked, or the server restarted. A request whose body is gone
 	// cannot be sent again; the next one gets the new token.
 	body, again := replay(req)
-	if !again {
-		t.reject(token)
+	if !t.reject(token) || !again {
+		closeReader(body)
 		return resp, nil
 	}
-	fresh, err := t.token(req.Context(), token)
+	fresh, err := t.token(req.Context())
 	if err != nil {
 		closeReader(body)
 		discard(resp)
@@ -224,21 +235,25 @@ func closeReader(r io.Closer) {
 // CloseIdleConnections closes connections that nobody uses, for [http.Client.CloseIdleConnections].
 func (t *authorised) CloseIdleConnections() { t.source.transport.CloseIdleConnections() }
 
-// reject forgets a token that the server does not take.
-func (t *authorised) reject(refused held) {
+// reject forgets a token that the API does not take, and reports whether there will be another
+// one. After one that was replaced a moment ago there is none yet, and it is kept.
+func (t *authorised) reject(refused held) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current.serial == refused.serial {
-		t.current = held{serial: refused.serial}
+	if t.current.serial != refused.serial || t.current.value.IsEmpty() {
+		return true // somebody else was faster
 	}
+	now := t.now()
+	if ago := now.Sub(t.replaced); !t.replaced.IsZero() && ago >= 0 && ago < replacePause {
+		return false
+	}
+	t.current, t.replaced = held{serial: refused.serial}, now
+	return true
 }
 
-// token returns a token other than the refused one. While a token that still holds is being
-// renewed for somebody, others go on with it; and with it everybody does if it cannot be renewed.
-func (t *authorised) token(ctx context.Context, refused held) (held, error) {
-	if !refused.value.IsEmpty() {
-		t.reject(refused)
-	}
+// token returns the current token, or a new one. While a token that still holds is being renewed
+// for somebody, others go on with it; and with it everybody does if it cannot be renewed.
+func (t *authorised) token(ctx context.Context) (held, error) {
 	t.mu.Lock()
 	now := t.now()
 	holds := !t.current.value.IsEmpty() && now.Before(t.current.ends)
@@ -251,7 +266,7 @@ func (t *authorised) token(ctx context.Context, refused held) (held, error) {
 		if holds {
 			return t.current, nil
 		}
-		return held{}, t.refusal
+		return held{}, fmt.Errorf("%w; it is not asked before %s", t.refusal, t.until.UTC().Format(time.RFC3339))
 	}
 	spare := t.current
 	f := t.flight
@@ -301,8 +316,8 @@ func (t *authorised) takeOff() *flight {
 		}
 		var wrong *TokenError
 		t.refusal = nil
-		if errors.As(err, &wrong) && wrong.Refused() {
-			t.refusal, t.until = err, t.now().Add(refusedPause)
+		if errors.As(err, &wrong) && wrong.pause() > 0 {
+			t.refusal, t.until = err, t.now().Add(wrong.pause())
 		}
 		f.err = err
 		if t.flight == f {
@@ -311,6 +326,17 @@ func (t *authorised) takeOff() *flight {
 		close(f.done)
 	}()
 	return f
+}
+
+// pause is how long an endpoint is left alone after an answer.
+func (e *TokenError) pause() time.Duration {
+	switch {
+	case e.RetryAfter > 0:
+		return e.RetryAfter
+	case e.Refused(), e.Status == http.StatusTooManyRequests:
+		return refusedPause
+	}
+	return 0
 }
 
 // hold says how long a token is used.

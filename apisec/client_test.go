@@ -233,6 +233,154 @@ func TestAfter401(t *testing.T) {
 	})
 }
 
+// TestAnApiThatRefusesEveryToken: it costs a token request once in a while, and not with each call.
+func TestAnApiThatRefusesEveryToken(t *testing.T) {
+	s := &issuer{calling: func(w http.ResponseWriter, _ *http.Request) bool { answer(w, 401, `{"hint":"no rights"}`); return true }}
+	client, clock := started(t, s, nil)
+	for range 20 {
+		status, body := get(t, client, api)
+		assert.Equal(t, []any{401, `{"hint":"no rights"}`}, []any{status, body}, "the answer as the API gave it")
+	}
+	assert.EqualValues(t, 2, s.asked.Load(), "the first one, and one in its place")
+	assert.EqualValues(t, 21, s.calls.Load(), "one more for that")
+
+	clock.forward(10 * time.Second)
+	for range 20 {
+		req, err := http.NewRequestWithContext(deadline(t), http.MethodPost, api, io.MultiReader(strings.NewReader("gone")))
+		require.NoError(t, err)
+		status, _ := do(t, client, req)
+		assert.Equal(t, 401, status)
+	}
+	assert.EqualValues(t, 3, s.asked.Load(), "once again, by the call after the one with the body that is gone")
+
+	// What works again is used again, at once.
+	s.calling = nil
+	status, _ := get(t, client, api)
+	assert.Equal(t, 200, status)
+	assert.EqualValues(t, 3, s.asked.Load())
+
+	// A clock that goes back keeps nobody from a new token.
+	clock.forward(-time.Hour)
+	s.tokens.Add(1)
+	status, _ = get(t, client, api)
+	assert.Equal(t, 200, status)
+}
+
+// TestRetryAfter: an endpoint that asks to be left alone is, for as long as it says and not for
+// ever, and the error tells.
+func TestRetryAfter(t *testing.T) {
+	const date = "Sun, 15 Mar 2026 12:00:00 GMT" // of a server whose clock is wrong
+	for name, tt := range map[string]struct {
+		status      int
+		after, date string
+		says        time.Duration
+		pause       time.Duration
+	}{
+		"seconds":                {429, "90", "", 90 * time.Second, 90 * time.Second},
+		"seconds, 503":           {503, " 7 ", "", 7 * time.Second, 7 * time.Second},
+		"none":                   {429, "", "", 0, 10 * time.Second},
+		"none, 503":              {503, "", "", 0, 0},
+		"at once":                {503, "0", "", 0, 0},
+		"another status":         {500, "90", "", 0, 0},
+		"of the server's clock":  {503, "Sun, 15 Mar 2026 12:01:30 GMT", date, 90 * time.Second, 90 * time.Second},
+		"RFC 850":                {503, "Sunday, 15-Mar-26 12:01:30 GMT", date, 90 * time.Second, 90 * time.Second},
+		"asctime":                {503, "Sun Mar 15 12:01:30 2026", date, 90 * time.Second, 90 * time.Second},
+		"past":                   {503, "Sun, 15 Mar 2026 11:00:00 GMT", date, 0, 0},
+		"a day":                  {503, "86400", "", 10 * time.Minute, 10 * time.Minute},
+		"a day, as a date":       {429, "Mon, 16 Mar 2026 12:00:00 GMT", date, 10 * time.Minute, 10 * time.Minute},
+		"more than fits":         {429, strings.Repeat("9", 40), "", 10 * time.Minute, 10 * time.Minute},
+		"negative":               {503, "-5", "", 0, 0},
+		"a fraction":             {429, "1.5", "", 0, 10 * time.Second},
+		"what repeats a secret":  {503, strong, "", 0, 0},
+		"refused, and a comment": {401, "90", "", 0, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &issuer{life: "1800"}
+			var busy atomic.Bool
+			clock := &clock{}
+			c := endpoint(t, func(w http.ResponseWriter, r *http.Request) {
+				if !busy.Load() || !strings.HasSuffix(r.URL.Path, "/auth/token") {
+					s.ServeHTTP(w, r)
+					return
+				}
+				s.asked.Add(1)
+				w.Header().Set("Retry-After", tt.after)
+				if tt.date != "" {
+					w.Header().Set("Date", tt.date)
+				}
+				answer(w, tt.status, strong)
+			})
+			c.Now = clock.now
+			client, err := c.HTTP(deadline(t))
+			require.NoError(t, err)
+			defer client.CloseIdleConnections()
+			busy.Store(true)
+			clock.forward(time.Hour) // the token has ended
+			ask := func() *apisec.TokenError {
+				req, _ := http.NewRequestWithContext(deadline(t), http.MethodGet, api, nil)
+				_, err := client.Do(req)
+				var said *apisec.TokenError
+				require.ErrorAs(t, err, &said)
+				assert.NotContains(t, err.Error(), strong)
+				if tt.says > 0 {
+					assert.ErrorContains(t, err, fmt.Sprintf("answers %d; it asks to be left alone for %s", tt.status, tt.says))
+				}
+				return said
+			}
+			before := s.asked.Load()
+			assert.Equal(t, tt.says, ask().RetryAfter)
+			assert.Equal(t, before+1, s.asked.Load())
+			ask()
+			if tt.pause == 0 {
+				assert.Equal(t, before+2, s.asked.Load(), "nothing keeps it from asking again")
+				return
+			}
+			clock.forward(tt.pause - 2*time.Second)
+			ask()
+			assert.Equal(t, before+1, s.asked.Load(), "it is left alone")
+			clock.forward(2 * time.Second)
+			busy.Store(false)
+			status, _ := get(t, client, api)
+			assert.Equal(t, 200, status)
+			assert.Equal(t, before+2, s.asked.Load())
+		})
+	}
+}
+
+// TestBusyEndpointCostsNothingBeforeTheEnd: a token that holds is used until then.
+func TestBusyEndpointCostsNothingBeforeTheEnd(t *testing.T) {
+	s := &issuer{life: "1800"}
+	var busy atomic.Int32
+	client, clock := func() (*http.Client, *clock) {
+		clock := &clock{}
+		c := endpoint(t, func(w http.ResponseWriter, r *http.Request) {
+			if s.asked.Load() > 0 && strings.HasSuffix(r.URL.Path, "/auth/token") {
+				busy.Add(1)
+				w.Header().Set("Retry-After", "20")
+				answer(w, 503, "")
+				return
+			}
+			s.ServeHTTP(w, r)
+		})
+		c.Now = clock.now
+		client, err := c.HTTP(deadline(t))
+		require.NoError(t, err)
+		t.Cleanup(client.CloseIdleConnections)
+		return client, clock
+	}()
+	clock.forward(1800*time.Second - 50*time.Second) // time to renew
+	for range 5 {
+		status, _ := get(t, client, api)
+		assert.Equal(t, 200, status)
+	}
+	assert.EqualValues(t, 1, busy.Load())
+	clock.forward(20 * time.Second)
+	status, _ := get(t, client, api)
+	assert.Equal(t, 200, status)
+	assert.EqualValues(t, 2, busy.Load())
+}
+
 func TestTheTokenGoesNowhereElse(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))

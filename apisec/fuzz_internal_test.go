@@ -94,3 +94,17 @@ func FuzzTokenURL(f *testing.F) {
 		assert.NoError(t, err)
 	})
 }
+
+// FuzzRetryAfter: whatever a server says, the wait is none, or within bounds.
+func FuzzRetryAfter(f *testing.F) {
+	for _, value := range []string{"", "0", "120", "99999999999999999999", "-1", "1e9", "Sun, 15 Mar 2026 12:01:30 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Sunday, 15-Mar-26 12:01:30 GMT"} {
+		f.Add(429, value, "Sun, 15 Mar 2026 12:00:00 GMT")
+		f.Add(503, value, "")
+	}
+	f.Fuzz(func(t *testing.T, status int, value, date string) {
+		resp := &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {value}, "Date": {date}}}
+		wait := retryAfter(resp, time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC))
+		assert.True(t, wait >= 0 && wait <= maxWait, wait)
+		assert.True(t, wait == 0 || status == 429 || status == 503)
+	})
+}

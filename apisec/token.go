@@ -27,6 +27,9 @@ type TokenError struct {
 	Status   int    // of HTTP
 	Code     string // "invalid_client", where it is one of the registered words; else empty
 	Problem  string // why an answer that claims success is no token, in words of this package
+	// RetryAfter is how long the endpoint asks to be left alone with 429 or 503 (RFC 9110
+	// §10.2.3), ten minutes at most: a day by mistake would be an outage of a day. 0: it does not.
+	RetryAfter time.Duration
 }
 
 func (e *TokenError) Error() string {
@@ -36,6 +39,9 @@ func (e *TokenError) Error() string {
 	}
 	if e.Problem != "" {
 		text += ": " + e.Problem
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf("; it asks to be left alone for %s", e.RetryAfter)
 	}
 	return text
 }
@@ -131,7 +137,7 @@ func (s *source) fetch(ctx context.Context) (Token, error) {
 	}
 	token, wrong := parseAnswer(resp.StatusCode, body, problem, asked)
 	if wrong != nil {
-		wrong.Endpoint = s.url.address()
+		wrong.Endpoint, wrong.RetryAfter = s.url.address(), retryAfter(resp, s.client.now())
 		return Token{}, wrong
 	}
 	return token, nil
