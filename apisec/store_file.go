@@ -18,7 +18,8 @@ import (
 // FileStore keeps the state in a file of its own, mode 0600, in a directory that not everybody
 // can write to. The state is written beside it (with ".new" behind the name), synced, and
 // renamed over it; a file with ".lock" behind the name, which stays and is always empty, keeps
-// a second operator out. A file that others may read is refused.
+// a second operator out. A file that others may read or change is refused, and one of another
+// user than this process's, root or the owner of its directory, as sshd does with keys.
 //
 // On Windows the file has the access list of its directory, which must not let everybody in.
 type FileStore struct {
@@ -73,6 +74,10 @@ func (s FileStore) Swap(ctx context.Context, old, new []byte) error {
 
 // readPrivate reads a file that holds secrets.
 func readPrivate(path string, most int64) ([]byte, error) {
+	// Before it is opened: to open a pipe would wait for somebody to write.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("apisec: %s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fileError(path, err)
@@ -86,6 +91,9 @@ func readPrivate(path string, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("apisec: %s is not a regular file", path)
 	}
 	if err := checkExposure(path); err != nil {
+		return nil, err
+	}
+	if err := checkOwner(f, path); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
@@ -159,6 +167,10 @@ func fill(f *os.File, path string, data []byte, at func(string) error) error {
 	if err := disk.CopyOwner(f, path); err != nil {
 		return fileError(f.Name(), err)
 	}
+	// Of the new one, since the old one may have been swapped meanwhile.
+	if err := checkOwner(f, path); err != nil {
+		return err
+	}
 	if err := at("write"); err != nil {
 		return err
 	}
@@ -182,6 +194,25 @@ func checkExposure(path string) error {
 		return fmt.Errorf("apisec: it cannot be told who may read %s", path)
 	case len(e.To) > 0:
 		return fmt.Errorf("apisec: %s may be read or changed by %s; let only its owner in (chmod 600), and take what is in it for known", path, e.To[0])
+	}
+	return nil
+}
+
+// checkOwner refuses a file that is at path, or will be, and belongs to a stranger.
+func checkOwner(f *os.File, path string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fileError(f.Name(), err)
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	dir, err := os.Stat(filepath.Dir(path))
+	switch {
+	case err != nil:
+		return fileError(filepath.Dir(path), err)
+	case disk.Foreign(info, dir):
+		return fmt.Errorf("apisec: %s belongs to somebody else than this user, root and the owner of its directory: find out who put it there", path)
 	}
 	return nil
 }

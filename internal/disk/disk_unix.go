@@ -32,6 +32,16 @@ func CopyOwner(f *os.File, path string) error {
 	return f.Chown(int(to.Uid), int(to.Gid))
 }
 
+// Foreign reports whether a file belongs to somebody who has no business there: neither the
+// user of this process, nor root, nor the owner of its directory. Who may only write to the
+// directory, by its group, could otherwise put a file there that is taken for ours, or that a new
+// one takes its owner from.
+func Foreign(file, dir fs.FileInfo) bool {
+	f, ok := file.Sys().(*syscall.Stat_t)
+	d, known := dir.Sys().(*syscall.Stat_t)
+	return ok && known && f.Uid != uint32(os.Geteuid()) && f.Uid != 0 && f.Uid != d.Uid
+}
+
 // SyncDir makes what was renamed in a directory last.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)

@@ -3,6 +3,8 @@
 package disk_test
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -28,4 +30,26 @@ func TestUnlock(t *testing.T) {
 	got, err = disk.TryLock(second)
 	require.NoError(t, err)
 	assert.True(t, got)
+}
+
+// owned is what is known of a file of that user.
+type owned struct {
+	fs.FileInfo
+	uid uint32
+}
+
+func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
+
+func TestForeign(t *testing.T) {
+	me := uint32(os.Geteuid())
+	other, service := me+1001, me+1002
+	for _, tt := range []struct {
+		file, dir uint32
+		want      bool
+	}{
+		{me, me, false}, {me, 0, false}, {0, me, false}, {service, service, false},
+		{other, me, true}, {other, 0, true}, {other, service, true},
+	} {
+		assert.Equal(t, tt.want, disk.Foreign(owned{uid: tt.file}, owned{uid: tt.dir}), "%+v", tt)
+	}
 }

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -10,6 +11,9 @@ import (
 // CopyOwner does nothing: a new file inherits the access list of its directory, which is
 // where the product's installer grants the service account its rights.
 func CopyOwner(*os.File, string) error { return nil }
+
+// Foreign is false: here access lists decide, and not owners.
+func Foreign(fs.FileInfo, fs.FileInfo) bool { return false }
 
 // SyncDir does nothing: NTFS journals renames, and directories cannot be flushed.
 func SyncDir(string) error { return nil }
