@@ -44,7 +44,8 @@
 // random secret, for none, and for that client in the URL. Servers log them as refused clients.
 // The real secret is sent only with TryToken: once, over verified TLS, in the style of the
 // setting. The token is thrown away and ends by itself. A turn of a rotation makes at least five
-// token requests with real secrets, the last but one of which is refused.
+// token requests with real secrets, the last but one of which is refused, and one for the client
+// with a random secret, which has to be refused, too.
 //
 // # What is not checked
 //

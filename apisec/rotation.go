@@ -31,8 +31,10 @@ import (
 // read the store during a turn has what he would have by reading the clients' own files; a store
 // that seals what it is given is a few lines around another.
 //
-// Each look at the server is one token request, which the server logs. A turn takes five of
-// them, one of which is refused, and more if the server takes its time.
+// Each look at the server is one token request, which the server logs. A turn takes six of
+// them, two of which are refused, and more if the server takes its time. The first refusal is of
+// a secret that does not exist, before anything is made: where that is accepted, no look would
+// prove anything.
 type Rotation struct {
 	// Name says what rotates. It is the subject of findings, and a state with another name is
 	// refused. Empty: the state's own.
@@ -135,6 +137,9 @@ var (
 	ErrTooLate = errors.New("apisec: it is too late to abort")
 	// ErrCannotTell says that the server's answer proves nothing. The rotation stays where it is.
 	ErrCannotTell = errors.New("apisec: the server does not say whether the credential works")
+	// ErrAcceptsAnything says that a secret that does not exist was accepted: by a server that lets
+	// everybody in, or a [Verifier] that does not look. Nothing is begun.
+	ErrAcceptsAnything = errors.New("apisec: the server, or the verifier, accepts a secret that does not exist, so that nothing it accepts proves anything")
 	// ErrCurrentRefused says that the server refuses the credential in use. Nothing is revoked.
 	ErrCurrentRefused = errors.New("apisec: the server refuses the credential that is in use")
 	// ErrNotInUse says that clients read another credential than the state takes for the one in
@@ -168,8 +173,9 @@ func (r Rotation) Adopt(ctx context.Context, current Credential) (RotationObserv
 }
 
 // Start begins a turn: it records what is to come, and nothing else. The credential in use is
-// given with its secret, and the server has to accept it. If a rotation is recorded, it must be
-// the one recorded; if none is, it is adopted.
+// given with its secret, and the server has to accept it, and to refuse the same identifier with
+// a random secret, which it is asked about once. If a rotation is recorded, it must be the one
+// recorded; if none is, it is adopted.
 func (r Rotation) Start(ctx context.Context, current Credential) (RotationObservation, error) {
 	return r.locked(ctx, func(t *turn) error { return t.start(ctx, current) })
 }

@@ -91,6 +91,9 @@ type Reader interface {
 // Verifier asks the server whether a credential works. Nil means that it does. An error with
 // a method Refused() bool that is true, such as [*TokenError], means that the server does not
 // accept it. Any other error proves nothing in either direction.
+//
+// [Rotation.Start] asks once about a credential with the ClientID in use, a random secret and no
+// KeyID, which has to be refused.
 type Verifier interface {
 	Verify(ctx context.Context, c Credential) error
 }

@@ -259,6 +259,9 @@ func (t *turn) start(ctx context.Context, current Credential) error {
 	if err != nil {
 		return err
 	}
+	if err := t.discerns(ctx, current.ClientID); err != nil {
+		return err
+	}
 	if t.r.Policy.Overlap == 0 && s.Policy.Overlap < 0 { // that was for the turn of a leak
 		s.Policy.Overlap = defaultPolicy.Overlap
 	}
@@ -266,6 +269,20 @@ func (t *turn) start(ctx context.Context, current Credential) error {
 	return t.enter(ctx, Creating, func(to *RotationState) {
 		to.Current, to.Labels, to.Failure, to.Policy = s.Current, labels, nil, s.Policy
 	})
+}
+
+// discerns asks the server once about a secret that does not exist. Found out only when the old
+// one should be refused, a server that accepts everything would have had anything put in use.
+func (t *turn) discerns(ctx context.Context, clientID string) error {
+	invented := Held{Credential: Credential{ClientID: clientID, Secret: NewSecret()}}
+	standing, err := t.look(ctx, &invented)
+	switch {
+	case err != nil:
+		return fmt.Errorf("apisec: asked about a secret that does not exist: %w", err)
+	case standing == Works:
+		return fmt.Errorf("%w (%s): nothing was begun", ErrAcceptsAnything, clientID)
+	}
+	return nil
 }
 
 // label makes a name that nothing at the server has: 80 bits suffice for that.

@@ -26,7 +26,7 @@ func TestTurn(t *testing.T) {
 	assert.Equal(t, 1, o.State.Turns)
 	assert.False(t, w.works(old))
 	assert.Equal(t, []string{
-		"verify", "save", // start
+		"verify", "verify", "save", // start: the one in use, and one that does not exist
 		"lookup", "create", "save", "stage", "save", "verify", "save", "activate", "save",
 		"verify", "save", "save", "revoke", "save", "verify", "verify", "save", "lookup", "save",
 	}, acts(w))
@@ -159,6 +159,47 @@ func TestCannotTell(t *testing.T) {
 		_, err = w.rotation().Observe(t.Context())
 		require.ErrorIs(t, err, apisec.ErrNoRotation)
 	})
+}
+
+// Where a secret is accepted that does not exist, nothing is begun: every look would be a success.
+func TestAcceptsAnything(t *testing.T) {
+	w := newWorld()
+	w.everybody = true
+	_, err := w.rotation().Start(t.Context(), w.active)
+	require.ErrorIs(t, err, apisec.ErrAcceptsAnything)
+	assert.ErrorContains(t, err, id)
+	_, err = w.rotation().Observe(t.Context())
+	require.ErrorIs(t, err, apisec.ErrNoRotation)
+	assert.Equal(t, []string{"verify", "verify"}, acts(w), "one look at each, and nothing else")
+
+	// A recorded rotation stays as it was.
+	w.everybody = false
+	before, err := w.rotation().Adopt(t.Context(), w.active)
+	require.NoError(t, err)
+	w.everybody = true
+	after, err := w.rotation().Start(t.Context(), w.active)
+	require.ErrorIs(t, err, apisec.ErrAcceptsAnything)
+	assert.Equal(t, before.State, after.State)
+
+	// Nor is anything begun where the server does not say that it refuses it.
+	w.everybody = false
+	asked := 0
+	w.point = func(name string) error {
+		if name == "before verify" {
+			asked++
+			w.down = asked > 1
+		}
+		return nil
+	}
+	after, err = w.rotation().Start(t.Context(), w.active)
+	require.ErrorIs(t, err, apisec.ErrCannotTell)
+	assert.ErrorContains(t, err, "a secret that does not exist")
+	assert.Equal(t, before.State, after.State)
+
+	w.point, w.down = nil, false
+	_, err = w.rotation().Start(t.Context(), w.active)
+	require.NoError(t, err)
+	w.settled(t, w.turn(t))
 }
 
 // The next credential never works: it is taken back, and the current one stays.

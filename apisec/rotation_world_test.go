@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	lingers    int  // so many more looks at a revoked one succeed
 	lenient    bool // revoking does nothing
 	unreadable bool // nobody can tell what clients use
+	everybody  bool // every secret is accepted
 
 	// point is called before and after each act, and may panic or return an error.
 	point func(name string) error
@@ -56,6 +58,11 @@ func (w *world) put(c apisec.Credential) {
 func (w *world) works(c apisec.Credential) bool {
 	at, there := w.live[name(c)]
 	return there && at.Secret.Equal(c.Secret)
+}
+
+// existed reports whether a credential ever was one.
+func (w *world) existed(c apisec.Credential) bool {
+	return slices.ContainsFunc(w.every, func(e apisec.Credential) bool { return name(e) == name(c) })
 }
 
 // act does something between two points. What a point says instead comes back.
@@ -156,7 +163,9 @@ func (w *world) Verify(_ context.Context, c apisec.Credential) error {
 		case works && w.slow > 0 && c.Label != "":
 			w.slow--
 			works = false
-		case !works && w.lingers > 0:
+		case w.everybody:
+			works = true
+		case !works && w.lingers > 0 && w.existed(c):
 			w.lingers--
 			works = true
 		}

@@ -123,13 +123,17 @@ func (n *narrator) Revoke(ctx context.Context, c apisec.Credential) error {
 
 func (n *narrator) Verify(ctx context.Context, c apisec.Credential) error {
 	err := n.verifier.Verify(ctx, c)
-	said := c.KeyID + " gets a token"
+	name := c.KeyID
+	if name == "" {
+		name = "a secret that does not exist"
+	}
+	said := name + " gets a token"
 	var answer *apisec.TokenError
 	switch {
 	case errors.As(err, &answer):
-		said = fmt.Sprintf("%s gets none: %d %s", c.KeyID, answer.Status, answer.Code)
+		said = fmt.Sprintf("%s gets none: %d %s", name, answer.Status, answer.Code)
 	case err != nil:
-		said = "it cannot be told whether " + c.KeyID + " works"
+		said = "it cannot be told whether " + name + " works"
 	}
 	n.say("verify", said)
 	return err

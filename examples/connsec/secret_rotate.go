@@ -369,7 +369,7 @@ func (c *call) rotationError(failed error) error {
 	switch {
 	case errors.Is(failed, apisec.ErrCannotTell):
 		return unreached{failed}
-	case errors.Is(failed, apisec.ErrCurrentRefused), errors.Is(failed, apisec.ErrNotInUse):
+	case errors.Is(failed, apisec.ErrCurrentRefused), errors.Is(failed, apisec.ErrNotInUse), errors.Is(failed, apisec.ErrAcceptsAnything):
 		c.note("%s", oneLine(failed))
 		return outcome(exitFindings)
 	}
