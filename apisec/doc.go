@@ -52,8 +52,8 @@
 // Whether a token opens more than it should is a question to the API, not to its endpoint; so
 // are its limits on tries. Client authentication without a shared secret (private_key_jwt,
 // mutual TLS: RFC 7523, 8705), which is better where a server has it, is not spoken. Of the
-// file's directory no rights are judged. A clock that is set forward while a secret drains cuts
-// that short by as much, unnoticed. The strength of a secret is an estimate: one that looks
+// file's directory no rights are judged. Where the server tells no time (Date), a clock that is
+// set forward while a secret drains cuts that short by as much, unnoticed. The strength of a secret is an estimate: one that looks
 // random but is published somewhere passes.
 //
 // References: RFC 6749, 6750, 6819, 7591, 9700; MyQ REST API documentation; OWASP Secrets

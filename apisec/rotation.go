@@ -60,7 +60,8 @@ type RotationPolicy struct {
 	// Warn is how long before that the rotation says that it is due. Default 14 days.
 	Warn time.Duration `json:"warn_ns"`
 	// Overlap is how long the old secret lives on after the next one came into use, for clients
-	// that have not read it yet. Default 24 hours; more than 72 fails RuleRotationOverlap.
+	// that have not read it yet, by the clock here and, with a [TimedVerifier], by the server's.
+	// Default 24 hours; more than 72 fails RuleRotationOverlap.
 	// Negative: not at all, for a secret that has leaked; that holds for one turn.
 	Overlap time.Duration `json:"overlap_ns"`
 	// Settle is for how long a server may refuse the next secret, because it has not spread to

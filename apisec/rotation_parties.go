@@ -98,6 +98,15 @@ type Verifier interface {
 	Verify(ctx context.Context, c Credential) error
 }
 
+// TimedVerifier is a [Verifier] that also tells the server's time. With it, a clock that is set
+// forward here does not cut short the time in which the old secret drains. A type that wraps a
+// Verifier has to pass VerifyAt on; one without it is for tests with a clock of their own.
+type TimedVerifier interface {
+	Verifier
+	// VerifyAt is Verify, and returns what the server's clock showed; zero: it did not say.
+	VerifyAt(ctx context.Context, c Credential) (time.Time, error)
+}
+
 // VerifierFunc is a function as a [Verifier].
 type VerifierFunc func(context.Context, Credential) error
 
@@ -113,14 +122,20 @@ type TokenVerifier struct{ Client Client }
 
 // Verify asks for a token, which it does not keep.
 func (v TokenVerifier) Verify(ctx context.Context, c Credential) error {
+	_, err := v.VerifyAt(ctx, c)
+	return err
+}
+
+// VerifyAt implements [TimedVerifier] by the Date of the answer.
+func (v TokenVerifier) VerifyAt(ctx context.Context, c Credential) (time.Time, error) {
 	client := v.Client
 	client.ID, client.Secret = c.ClientID, c.Secret
 	client.Waivers = slices.Clone(client.Waivers)
 	for _, rule := range aboutKeeping {
 		client.Waivers = append(client.Waivers, connsec.Waiver{Rule: rule.ID, Reason: "the secret is about to be replaced", Until: client.now().Add(time.Hour)})
 	}
-	_, err := client.Token(ctx)
-	return err
+	token, err := client.Token(ctx)
+	return token.At, err
 }
 
 // aboutKeeping are rules about a secret, and not about where it is sent.

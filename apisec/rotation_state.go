@@ -71,6 +71,8 @@ type RotationState struct {
 	Step     Step   `json:"step"`
 	// Since is when the step began.
 	Since time.Time `json:"since"`
+	// ServerSince is when Draining began by the server's clock; zero: not known.
+	ServerSince time.Time `json:"server_since,omitzero"`
 	// Clock is the latest time at which the state was changed.
 	Clock time.Time `json:"clock"`
 
@@ -106,6 +108,8 @@ type Held struct {
 	// Looked is when the server last said what it thinks of it, and Standing what.
 	Looked   time.Time `json:"looked,omitzero"`
 	Standing Standing  `json:"standing"`
+	// ServerTime is what the server's clock showed at that look; zero: it did not say.
+	ServerTime time.Time `json:"server_time,omitzero"`
 }
 
 // Label is a name that was given to [Issuer.Create].
@@ -241,7 +245,7 @@ func (s RotationState) check() error {
 		}
 	}
 	if !dated(s.Since) || !dated(s.Clock) || s.Clock.Before(s.Since) || s.Turns < 0 || s.Tries.Count < 0 ||
-		s.Tries.Count > 0 && (!dated(s.Tries.First) || !dated(s.Tries.Last)) {
+		!s.ServerSince.IsZero() && !dated(s.ServerSince) || s.Tries.Count > 0 && (!dated(s.Tries.First) || !dated(s.Tries.Last)) {
 		return problem("a date is missing or impossible")
 	}
 	if err := s.Policy.check(); err != nil {
@@ -301,7 +305,7 @@ func (h Held) check(secret bool) error {
 		return fmt.Errorf("its secret is longer than %d bytes", maxSecret)
 	case !utf8.ValidString(h.Secret.Reveal()):
 		return errors.New("its secret is not UTF-8")
-	case !dated(h.Recorded), !h.Created.IsZero() && !dated(h.Created), !h.Expires.IsZero() && !dated(h.Expires), !h.Looked.IsZero() && !dated(h.Looked):
+	case !dated(h.Recorded), !h.Created.IsZero() && !dated(h.Created), !h.Expires.IsZero() && !dated(h.Expires), !h.Looked.IsZero() && !dated(h.Looked), !h.ServerTime.IsZero() && !dated(h.ServerTime):
 		return errors.New("a date is missing or impossible")
 	case int(h.Standing) >= len(standings.Names):
 		return errors.New("its standing is unknown")

@@ -46,7 +46,16 @@ func (t *turn) enter(ctx context.Context, step Step, change func(*RotationState)
 	s := t.s
 	s.Step, s.Since, s.Tries, s.Todo = step, t.stamp(), Tries{}, ""
 	change(&s)
+	s.anchor()
 	return t.store(ctx, s)
+}
+
+// anchor notes when a drain begins by the server's clock, which went on since it was last seen.
+func (s *RotationState) anchor() {
+	s.ServerSince = time.Time{}
+	if c := s.Current; s.Step == Draining && !c.ServerTime.IsZero() {
+		s.ServerSince = c.ServerTime.Add(s.Since.Sub(c.Looked))
+	}
 }
 
 // stamp is the date of what happens now. It never goes back behind an earlier one.
@@ -95,19 +104,31 @@ func (t *turn) acceptClock(ctx context.Context) error {
 		f := *s.Failure
 		f.At, s.Failure = now, &f
 	}
+	s.anchor()
 	t.s.Clock = now
 	return t.store(ctx, s)
 }
 
 // look asks the server about a credential.
 func (t *turn) look(ctx context.Context, h *Held) (Standing, error) {
-	err := t.r.Verifier.Verify(ctx, h.Credential)
+	at, err := t.verify(ctx, h.Credential)
 	standing := standing(err)
 	if standing == Untold {
 		return Untold, &untoldError{h.Credential.public(), err}
 	}
-	h.Looked, h.Standing = t.stamp(), standing
+	h.Looked, h.Standing, h.ServerTime = t.stamp(), standing, time.Time{}
+	if dated(at) { // the server's text
+		h.ServerTime = utc(at)
+	}
 	return standing, nil
+}
+
+// verify asks the server, and what time it has, where the verifier can tell.
+func (t *turn) verify(ctx context.Context, c Credential) (at time.Time, err error) {
+	if v, ok := t.r.Verifier.(TimedVerifier); ok {
+		return v.VerifyAt(ctx, c)
+	}
+	return time.Time{}, t.r.Verifier.Verify(ctx, c)
 }
 
 // untoldError is [ErrCannotTell] with the reason.
@@ -363,14 +384,11 @@ func (t *turn) do(ctx context.Context) (more bool, err error) {
 		}
 		return true, t.enter(ctx, Verifying, func(*RotationState) {})
 	case Verifying:
-		return t.verify(ctx)
+		return t.verifyNext(ctx)
 	case Activating:
 		return t.activate(ctx)
 	case Draining:
-		if err := t.currentWorks(ctx); err != nil {
-			return false, err
-		}
-		return true, t.enter(ctx, Revoking, func(*RotationState) {})
+		return t.drain(ctx)
 	case Revoking:
 		return true, t.revoke(ctx)
 	case Confirming:
@@ -502,8 +520,8 @@ func (t *turn) sweep(ctx context.Context, labels []Label) ([]Label, error) {
 	return left, nil
 }
 
-// verify looks at the next credential. A server may take a while to know it everywhere.
-func (t *turn) verify(ctx context.Context) (more bool, err error) {
+// verifyNext looks at the next credential. A server may take a while to know it everywhere.
+func (t *turn) verifyNext(ctx context.Context) (more bool, err error) {
 	s := t.s
 	next := *s.Next
 	s.Next = &next
@@ -563,6 +581,23 @@ func (t *turn) activate(ctx context.Context) (more bool, err error) {
 		old.Used = true
 		s.Current, s.Next, s.Old = next, nil, &old
 	})
+}
+
+// drain ends the time of the old one, unless by the server's clock it is not over: then the one
+// here was set forward meanwhile, and the rest is waited for.
+func (t *turn) drain(ctx context.Context) (more bool, err error) {
+	if err := t.currentWorks(ctx); err != nil {
+		return false, err
+	}
+	begun, now, overlap := t.s.ServerSince, t.s.Current.ServerTime, t.s.Policy.overlap()
+	if !begun.IsZero() && !now.IsZero() {
+		if passed := max(now.Sub(begun), 0); passed+clockTolerance < overlap {
+			s := t.s
+			s.Since = t.stamp().Add(-passed)
+			return false, t.store(ctx, s)
+		}
+	}
+	return true, t.enter(ctx, Revoking, func(*RotationState) {})
 }
 
 // tried counts a look with the wrong answer.

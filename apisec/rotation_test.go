@@ -466,6 +466,123 @@ func TestClock(t *testing.T) {
 	assert.Equal(t, today, o.State.Since, "dates never go back")
 }
 
+// timed is a world whose server has a clock of its own.
+type timed struct {
+	*world
+	server time.Time
+}
+
+func (v *timed) VerifyAt(ctx context.Context, c apisec.Credential) (time.Time, error) {
+	return v.server, v.Verify(ctx, c)
+}
+
+// A clock that is set forward does not cut the drain short, where the server tells the time.
+func TestClockSetForward(t *testing.T) {
+	for name, offset := range map[string]time.Duration{"the same time": 0, "a server an hour ahead": time.Hour, "a server years behind": -20000 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			old := w.active
+			v := &timed{w, w.now.Add(offset)}
+			r := w.rotation()
+			r.Verifier = v
+			pass := func(d time.Duration) { w.now, v.server = w.now.Add(d), v.server.Add(d) }
+			next := func(want apisec.Step) apisec.RotationObservation {
+				t.Helper()
+				o, err := r.Continue(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, want, o.State.Step)
+				require.Equal(t, want == apisec.Draining, w.works(old))
+				return o
+			}
+			_, err := r.Start(t.Context(), w.active)
+			require.NoError(t, err)
+			began := v.server
+			next(apisec.Draining)
+			pass(5 * time.Hour)
+			w.now = w.now.Add(1000 * time.Hour) // set forward
+			o := next(apisec.Draining)
+			_, from := o.Next()
+			assert.Equal(t, w.now.Add(19*time.Hour), from, "what is left by the server's clock")
+			pass(18 * time.Hour)
+			next(apisec.Draining)
+			pass(time.Hour)
+			next(apisec.Steady)
+			assert.Equal(t, 24*time.Hour, v.server.Sub(began))
+		})
+	}
+
+	// Of a leaked secret nothing is waited for, whatever the clocks say; and the wait is not over
+	// earlier than the clock here says, either.
+	w := newWorld()
+	v := &timed{w, w.now}
+	r := w.rotation()
+	r.Verifier = v
+	_, err := r.Start(t.Context(), w.active)
+	require.NoError(t, err)
+	_, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	v.server = v.server.AddDate(1, 0, 0)
+	w.now = w.now.Add(23 * time.Hour)
+	o, err := r.Continue(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, apisec.Draining, o.State.Step)
+	v.server = v.server.AddDate(-2, 0, 0)
+	r.Policy.Overlap = -1
+	o, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, apisec.Steady, o.State.Step)
+
+	// Accepted, a clock is measured anew by the server's, too.
+	w = newWorld()
+	v = &timed{w, w.now}
+	r = w.rotation()
+	r.Verifier = v
+	w.now = w.now.AddDate(1, 0, 0) // wrong
+	_, err = r.Start(t.Context(), w.active)
+	require.NoError(t, err)
+	_, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	w.now = today.Add(time.Hour) // right
+	v.server = w.now
+	_, err = r.AcceptClock(t.Context())
+	require.NoError(t, err)
+	w.now = w.now.Add(48 * time.Hour) // wrong again
+	v.server = v.server.Add(10 * time.Hour)
+	o, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, apisec.Draining, o.State.Step)
+	_, from := o.Next()
+	assert.Equal(t, w.now.Add(13*time.Hour), from, "since the look before it was accepted, at the latest")
+	w.now, v.server = w.now.Add(9*time.Hour), v.server.Add(9*time.Hour)
+	_, err = r.AcceptClock(t.Context()) // again
+	require.NoError(t, err)
+	w.now, v.server = w.now.Add(48*time.Hour), v.server.Add(10*time.Hour)
+	o, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	_, from = o.Next()
+	assert.Equal(t, w.now.Add(14*time.Hour), from)
+	w.now, v.server = w.now.Add(14*time.Hour), v.server.Add(14*time.Hour)
+	o, err = r.Continue(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, apisec.Steady, o.State.Step)
+}
+
+// The server's time is that of its Date, if it says one.
+func TestServersClock(t *testing.T) {
+	for said, want := range map[string]time.Time{"Sun, 15 Mar 2026 12:00:00 GMT": today, "": {}, "noon": {}} {
+		c := endpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Date"] = nil // not the one of net/http
+			if said != "" {
+				w.Header().Set("Date", said)
+			}
+			answer(w, 200, `{"access_token":"t0ken","token_type":"Bearer"}`)
+		})
+		at, err := apisec.TokenVerifier{Client: c}.VerifyAt(deadline(t), apisec.Credential{ClientID: id, Secret: connsec.NewSecret(strong)})
+		require.NoError(t, err)
+		assert.True(t, want.Equal(at), "%q: %s", said, at)
+	}
+}
+
 // One operator at a time, and one who works with an old state does nothing.
 func TestOneOperator(t *testing.T) {
 	w := newWorld()

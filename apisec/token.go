@@ -19,6 +19,7 @@ type Token struct {
 	Value   connsec.Secret
 	Expires time.Time // zero: the server did not say
 	Scopes  []string  // granted, where the server says so
+	At      time.Time // by the server's clock (Date); zero: it did not say
 }
 
 // TokenError is an answer of a token endpoint that is no token.
@@ -139,6 +140,9 @@ func (s *source) fetch(ctx context.Context) (Token, error) {
 	if wrong != nil {
 		wrong.Endpoint, wrong.RetryAfter = s.url.address(), retryAfter(resp, s.client.now())
 		return Token{}, wrong
+	}
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		token.At = at
 	}
 	return token, nil
 }
