@@ -105,6 +105,11 @@ func (t *turn) acceptClock(ctx context.Context) error {
 		f.At, s.Failure = now, &f
 	}
 	s.anchor()
+	for _, h := range held { // by whatever clock that was, it is not a look of just now
+		if stale := now.Add(-freshness - time.Second); h.Looked.After(stale) {
+			h.Looked = stale
+		}
+	}
 	t.s.Clock = now
 	return t.store(ctx, s)
 }
@@ -143,11 +148,14 @@ func (e *untoldError) Error() string {
 
 func (e *untoldError) Unwrap() []error { return []error{ErrCannotTell, e.why} }
 
+// freshness is for how long a look is one of just now.
+const freshness = time.Minute
+
 // fresh reports whether the server has just said that a credential works: between the end of one
 // step and the beginning of the next nobody has to be asked again.
 func (t *turn) fresh(h Held) bool {
 	age := t.r.now().Sub(h.Looked)
-	return h.Standing == Works && age >= 0 && age <= time.Minute
+	return h.Standing == Works && age >= 0 && age <= freshness
 }
 
 // currentWorks is what has to hold before the old one may be revoked.
@@ -591,8 +599,11 @@ func (t *turn) drain(ctx context.Context) (more bool, err error) {
 	}
 	begun, now, overlap := t.s.ServerSince, t.s.Current.ServerTime, t.s.Policy.overlap()
 	if !begun.IsZero() && !now.IsZero() {
-		if passed := max(now.Sub(begun), 0); passed+clockTolerance < overlap {
-			s := t.s
+		s, passed := t.s, now.Sub(begun)
+		if passed < 0 { // that one was set back, so that nobody knows
+			s.ServerSince, passed = now, 0
+		}
+		if passed+clockTolerance < overlap {
 			s.Since = t.stamp().Add(-passed)
 			return false, t.store(ctx, s)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -466,6 +467,47 @@ func TestClock(t *testing.T) {
 	assert.Equal(t, today, o.State.Since, "dates never go back")
 }
 
+// That a clock is accepted makes no old look a fresh one: nothing is put in use, and nothing
+// revoked, that was not asked about since.
+func TestAcceptedClockIsNoLook(t *testing.T) {
+	for _, point := range []string{"before activate", "before revoke"} {
+		t.Run(point, func(t *testing.T) {
+			w := newWorld()
+			old := w.active
+			w.now = today.AddDate(10, 0, 0) // wrong
+			_, err := w.rotation().Start(t.Context(), old)
+			require.NoError(t, err)
+			w.point = func(name string) error {
+				if name == point {
+					panic(killed{})
+				}
+				return nil
+			}
+			for range 2 {
+				_, _ = w.process(func(r apisec.Rotation) error { _, err := r.Continue(t.Context()); return err })
+				w.now = w.now.Add(24 * time.Hour)
+			}
+			o, err := w.rotation().Observe(t.Context())
+			require.NoError(t, err)
+			made := o.State.Current
+			if o.State.Next != nil {
+				made = *o.State.Next
+			}
+			require.NotEqual(t, name(old), name(made.Credential))
+			delete(w.live, name(made.Credential)) // while nobody looked
+			w.now, w.point = today.AddDate(0, 0, 5), func(point string) error {
+				require.True(t, w.works(old), point)
+				require.True(t, point != "before activate" && point != "before revoke", "on the word of an old look")
+				return nil
+			}
+			_, err = w.rotation().AcceptClock(t.Context())
+			require.NoError(t, err)
+			_, _ = w.rotation().Continue(t.Context())
+			assert.True(t, w.works(old))
+		})
+	}
+}
+
 // timed is a world whose server has a clock of its own.
 type timed struct {
 	*world
@@ -527,10 +569,24 @@ func TestClockSetForward(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, apisec.Draining, o.State.Step)
 	v.server = v.server.AddDate(-2, 0, 0)
-	r.Policy.Overlap = -1
-	o, err = r.Continue(t.Context())
+	leaked := r
+	leaked.Store, leaked.Policy.Overlap = &apisec.MemoryStore{}, -1
+	data, err := w.store.Load(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, leaked.Store.Swap(t.Context(), nil, data))
+	live := maps.Clone(w.live)
+	o, err = leaked.Continue(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, apisec.Steady, o.State.Step)
+
+	// Where it is the server's clock that was set back, the drain begins anew, and ends.
+	w.live = live
+	for _, want := range []apisec.Step{apisec.Draining, apisec.Draining, apisec.Steady} {
+		w.now, v.server = w.now.Add(23*time.Hour), v.server.Add(23*time.Hour)
+		o, err = r.Continue(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, o.State.Step)
+	}
 
 	// Accepted, a clock is measured anew by the server's, too.
 	w = newWorld()
