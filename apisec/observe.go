@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -157,6 +158,14 @@ func (c Client) askAll(ctx context.Context, u tokenURL, o *Observation) {
 	// Only the path: what else stands in the URL may be the real secret.
 	bare := &url.URL{Scheme: u.url.Scheme, Host: u.url.Host, Path: u.url.Path, RawPath: u.url.RawPath}
 	o.Stranger = ask(ctx, transport, bare, stranger)
+	if s := o.Stranger.Status; s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable {
+		unasked := Answer{Problem: fmt.Sprintf("not asked, since the endpoint answered %d", s)}
+		o.Nobody, o.InQuery = unasked, unasked
+		if c.TryToken {
+			o.Token = &TokenAnswer{Answer: unasked}
+		}
+		return
+	}
 	if o.Stranger.Problem == "" {
 		o.Nobody = ask(ctx, transport, bare, nobody(stranger))
 		query := *bare

@@ -201,6 +201,28 @@ func TestServers(t *testing.T) {
 	}
 }
 
+// TestBusyServers: who is turned away because of being one too many does not go on asking.
+func TestBusyServers(t *testing.T) {
+	for status, want := range map[int]int{http.StatusTooManyRequests: 1, http.StatusServiceUnavailable: 1, http.StatusInternalServerError: 4} {
+		server := &tokenServer{distinguish: true, noStore: true, status: status, code: "temporarily_unavailable"}
+		c := with(endpoint(t, server.ServeHTTP), func(c *apisec.Client) {
+			c.PlainPort, c.TryToken, c.Secret = closedPort(t), true, apisec.NewSecret()
+		})
+		o, err := c.Observe(deadline(t))
+		require.NoError(t, err)
+		asked := 0
+		for _, request := range server.seen {
+			if strings.HasPrefix(request, "POST") {
+				asked++
+			}
+		}
+		assert.Equal(t, want, asked, status)
+		r := o.Judge()
+		ruletest.Expect(t, r, connsec.Inconclusive, apisec.RuleUnknownClientAccepted, apisec.RuleURLSecretAccepted, apisec.RuleSecretRefused)
+		assert.Contains(t, r.Of(apisec.RuleUnknownClientAccepted)[0].Detail, "try again later")
+	}
+}
+
 // TestWithoutTLS puts the endpoint on a port without TLS beside the one with.
 func TestWithoutTLS(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -68,6 +68,8 @@ func judgeStranger(o Observation) connsec.Verdict {
 		return connsec.Passed("a client with a random name is refused").With("status", a.Status).With("error", orNone(a.Code))
 	case a.Redirect != "":
 		return connsec.Unknown("the endpoint answers with a redirect to %s; set the token URL to where tokens are issued", a.Redirect)
+	case a.Status/100 == 5, a.Status == http.StatusTooManyRequests:
+		return connsec.Unknown("the endpoint answers %d, which says nothing of the client; try again later", a.Status).With("status", a.Status)
 	}
 	return connsec.Unknown("a client with a random name is answered %d without a token; is this the token endpoint?", a.Status).With("status", a.Status)
 }
@@ -167,7 +169,7 @@ func judgeInQuery(o Observation) connsec.Verdict {
 	case o.unasked():
 		return connsec.Skipped(unasked)
 	case o.InQuery.Problem != "":
-		return connsec.Unknown("no answer over verified TLS: %s", o.InQuery.Problem)
+		return connsec.Unknown("no answer to compare: %s", o.InQuery.Problem)
 	case o.Nobody.Problem != "":
 		return connsec.Unknown("there is nothing to compare with")
 	case o.InQuery.Token && !o.Nobody.Token:
