@@ -102,6 +102,39 @@ func (ns *Netns) Listen(network, address string) (l net.Listener, err error) {
 	return l, err
 }
 
+// ListenPacket listens for datagrams inside the namespace, on a numeric address.
+func (ns *Netns) ListenPacket(network, address string) (c net.PacketConn, err error) {
+	if doErr := ns.do(func() { c, err = net.ListenPacket(network, address) }); doErr != nil {
+		return nil, doErr
+	}
+	return c, err
+}
+
+// DialUDP is a UDP socket from one of the namespace's addresses to another's. A read from it
+// fails with whatever ICMP says about what it sent, which a plain socket hears only in part.
+func (ns *Netns) DialUDP(from netip.Addr, to netip.AddrPort) (*net.UDPConn, error) {
+	var c *net.UDPConn
+	var err error
+	doErr := ns.do(func() { c, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(to)) })
+	if err = errors.Join(doErr, err); err != nil {
+		return nil, err
+	}
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	if to.Addr().Is6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	raw, err := c.SyscallConn()
+	if err == nil {
+		var optionErr error
+		err = errors.Join(raw.Control(func(fd uintptr) { optionErr = unix.SetsockoptInt(int(fd), level, option, 1) }), optionErr)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // From returns a function like DialContext that connects over TCP from one of the namespace's
 // addresses. Unlike DialContext it keeps no thread while it waits, so that many can wait at once.
 func (ns *Netns) From(source netip.Addr) func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -40,3 +40,33 @@ func TestPair(t *testing.T) {
 	_, err := p.Client.From(p.Sources[0][0])(cancelled, "tcp", "192.0.2.99:1") // nobody has this address
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// TestPairDatagrams tells an answer, a refusal and silence apart, which is what proofs rest on.
+func TestPairDatagrams(t *testing.T) {
+	p := realsrv.NewPair(t)
+	for version, address := range p.Addresses {
+		at := netip.AddrPortFrom(address, 443)
+		server, err := p.Host.ListenPacket("udp", at.String())
+		require.NoError(t, err)
+		for _, source := range p.Sources[version] {
+			c, err := p.Client.DialUDP(source, at)
+			require.NoError(t, err)
+			_, err = c.Write([]byte("ask"))
+			require.NoError(t, err)
+			data := make([]byte, 8)
+			n, from, err := server.ReadFrom(data)
+			require.NoError(t, err)
+			assert.Equal(t, "ask", string(data[:n]))
+			assert.Equal(t, source, from.(*net.UDPAddr).AddrPort().Addr().Unmap())
+			require.NoError(t, c.Close())
+		}
+		require.NoError(t, server.Close())
+		c, err := p.Client.DialUDP(p.Sources[version][0], at)
+		require.NoError(t, err)
+		_, err = c.Write([]byte("ask"))
+		require.NoError(t, err)
+		_, err = c.Read(make([]byte, 8))
+		require.ErrorContains(t, err, "connection refused")
+		require.NoError(t, c.Close())
+	}
+}
