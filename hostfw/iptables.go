@@ -371,6 +371,9 @@ func (r *iptRule) option(v6 bool) error {
 		}
 	case "--ctdir":
 		r.truth(r.take() == "ORIGINAL")
+		if !slices.Contains(r.words, "--ctstate") && r.match.tracking == nil {
+			r.and(match{tracking: []tracking{trackNew}}) // what is not tracked has none
+		}
 	case "--dst-type":
 		r.truth(slices.Contains(strings.Split(r.take(), ","), "LOCAL"))
 	case "--pkt-type":

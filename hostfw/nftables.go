@@ -20,8 +20,11 @@ import (
 
 type object = map[string]any
 
-// mostAlternatives bounds what one rule may be taken apart into.
-const mostAlternatives = 1 << 16
+// mostAlternatives bounds what one rule may be taken apart into, and mostCompiled all of them.
+const (
+	mostAlternatives = 1 << 16
+	mostCompiled     = 1 << 19
+)
 
 // nftables compiles a rule set.
 type nftables struct {
@@ -35,6 +38,7 @@ type nftables struct {
 	// tracked4 and tracked6 say whether a rule needs connection tracking, without which the kernel
 	// passes no packet to chains of type nat.
 	tracked4, tracked6 bool
+	compiled           int // rules of the program so far
 }
 
 // nftChain is a chain of the export.
@@ -84,7 +88,9 @@ func parseNFT(data []byte) (*program, error) {
 	}
 	for _, o := range list {
 		if r := child(o, "rule"); r != nil {
-			n.rule(r)
+			if n.rule(r); n.compiled > mostCompiled {
+				return nil, fmt.Errorf("hostfw: the rules with their combinations of sets are more than %d", mostCompiled)
+			}
 		}
 	}
 	for key, c := range n.chains {
@@ -299,6 +305,9 @@ func (k *nftRule) emit(v verdict, target *chain, to rewrite) {
 	}
 	for _, m := range k.matches {
 		if !m.never() {
+			if k.compiled++; k.compiled > mostCompiled {
+				return
+			}
 			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: v, target: target, to: to, by: k.by, beyond: beyond})
 		}
 	}
@@ -308,6 +317,9 @@ func (k *nftRule) emit(v verdict, target *chain, to rewrite) {
 func (k *nftRule) perhaps(why string) {
 	for _, m := range k.matches {
 		if !m.never() {
+			if k.compiled++; k.compiled > mostCompiled {
+				return
+			}
 			k.chain.rules = append(k.chain.rules, rule{match: m, verdict: verdictMaybeAny, to: rewrite{unknown: true}, by: why})
 		}
 	}
@@ -324,6 +336,9 @@ func (k *nftRule) doubt(expression string) {
 func (k *nftRule) statement(s any) bool {
 	o, _ := s.(object)
 	kind, body := only(o)
+	if slices.Contains(readingStatements, kind) {
+		k.reads(body)
+	}
 	switch kind {
 	case "match":
 		k.and(k.match(body))
@@ -378,7 +393,9 @@ func (k *nftRule) statement(s any) bool {
 		}
 		return true
 	case "mangle":
-		if payload := child(child(child(o, kind), "key"), "payload"); payload != nil && !slices.Contains(harmlessFields, text(payload["field"])) {
+		key := child(child(o, kind), "key")
+		payload, meta := child(key, "payload"), child(key, "meta")
+		if payload != nil && !slices.Contains(harmlessFields, text(payload["field"])) || meta != nil && !slices.Contains(harmlessKeys, text(meta["key"])) {
 			k.perhaps(show(s))
 			return false
 		}
@@ -392,8 +409,55 @@ func (k *nftRule) statement(s any) bool {
 	return kind == "match" && len(k.matches) > 0
 }
 
-// harmlessFields are those whose change does not change where a packet gets to.
-var harmlessFields = []string{"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "id", "checksum"}
+// harmlessFields are those whose change does not change where a packet gets to, and harmlessKeys
+// what is kept beside a packet and does not either, as long as questions about it are not modelled.
+var (
+	harmlessFields = []string{"dscp", "ecn", "ttl", "hoplimit", "flowlabel", "id", "checksum"}
+	harmlessKeys   = []string{"mark", "priority", "nftrace", "secmark"}
+)
+
+// readingStatements are those that read something before they act. Where it is not there, the rule
+// ends and the next one follows.
+var readingStatements = []string{"mangle", "counter", "limit", "quota", "ct helper", "ct timeout", "ct expectation", "secmark"}
+
+// reads narrows the rule to packets that have what a statement reads: a field, or an element of a
+// map.
+func (k *nftRule) reads(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, inner := range v {
+			k.reads(inner)
+		}
+	case object:
+		for _, kind := range slices.Sorted(maps.Keys(v)) {
+			switch kind {
+			case "key":
+				if child(child(v, kind), "ct") == nil { // to set it always succeeds
+					k.reads(v[kind])
+				}
+			case "map":
+				lookup := child(v, kind)
+				k.and(k.compare(lookup["key"], "==", lookup["data"]))
+			case "payload":
+				m, known := k.implied(v, match{})
+				if !known {
+					m.unmodelled = show(v)
+				}
+				k.and([]match{m})
+			case "ct":
+				if text(child(v, kind)["key"]) == "mark" {
+					k.and([]match{{tracking: []tracking{trackNew}}}) // what is not tracked has none
+				} else {
+					k.doubt(show(v))
+				}
+			case "exthdr", "tcp option", "ip option", "sctp chunk", "socket", "osf", "rt", "ipsec", "tunnel":
+				k.doubt(show(v))
+			default:
+				k.reads(v[kind])
+			}
+		}
+	}
+}
 
 // and narrows the alternatives.
 func (k *nftRule) and(more []match) {

@@ -67,6 +67,8 @@ func (k *nftRule) implied(left any, m match) (match, bool) {
 		for _, part := range listOf(body) {
 			m, _ = k.implied(part, m)
 		}
+	case "exthdr":
+		return m.and(match{sources: addrSet{wholes[1]}}), true // of IPv6, though nft does not say so
 	case "payload":
 		inner, _ := body.(object)
 		if inner["tunnel"] != nil {
@@ -214,11 +216,13 @@ func ctField(m match, key, op string, values []any) (match, bool) {
 		}
 		return m, op == "==" || op == "in" || op == "!=" || op == "!"
 	case "direction":
+		m.tracking = []tracking{trackNew} // what is not tracked has none
 		return truth(m, slices.Contains(words, "original"), op), op == "==" || op == "!="
 	case "status":
 		if len(words) != 1 || words[0] != "dnat" {
 			return m, false
 		}
+		m.tracking = []tracking{trackNew}
 		switch op {
 		case "in":
 			m.translated = must

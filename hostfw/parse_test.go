@@ -116,6 +116,46 @@ func TestNFTablesOther(t *testing.T) {
 	assert.Equal(t, "destination NAT to 172.17.0.2, which may be this host or another", decide(parse(t, "host", nat), "192.0.2.1", 8081).Unmodelled)
 }
 
+// TestNFTablesReads: a rule whose statement reads what a packet does not have ends there, and the next
+// one follows.
+func TestNFTablesReads(t *testing.T) {
+	only22 := `{"map": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": [[22, 1]]}}}`
+	for statement, c := range map[string]struct {
+		source string
+		kept   uint16 // a port that the rule keeps out
+		passed uint16 // a port that it lets by
+	}{
+		`{"mangle": {"key": {"meta": {"key": "mark"}}, "value": ` + only22 + `}}`:            {"192.0.2.1", 22, 23},
+		`{"mangle": {"key": {"ct": {"key": "mark"}}, "value": ` + only22 + `}}`:              {"192.0.2.1", 22, 23},
+		`{"counter": ` + only22 + `}`:                                                        {"192.0.2.1", 22, 23},
+		`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "dscp"}}, "value": 8}}`:  {"2001:db8::1", 0, 22},
+		`{"mangle": {"key": {"payload": {"protocol": "ip6", "field": "dscp"}}, "value": 8}}`: {"192.0.2.1", 0, 22},
+	} {
+		r := parse(t, "host", nftTable("inet", "drop", statement+`, {"drop": null}`, `{"accept": null}`))
+		assert.Equal(t, hostfw.Accept, decide(r, c.source, c.passed).Action, statement)
+		if c.kept != 0 {
+			assert.Equal(t, hostfw.Drop, decide(r, c.source, c.kept).Action, statement)
+		}
+	}
+	for _, statement := range []string{
+		`{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": "@gone"}}}}`,
+		`{"mangle": {"key": {"exthdr": {"name": "hbh", "field": "nexthdr"}}, "value": 1}}`,
+		`{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"ct": {"key": "helper"}}}}`,
+		`{"mangle": {"key": {"meta": {"key": "pkttype"}}, "value": "multicast"}}`,
+	} {
+		r := parse(t, "host", nftTable("inet", "drop", statement+`, {"drop": null}`, `{"accept": null}`))
+		d := decide(r, "2001:db8::1", 22)
+		assert.Equal(t, hostfw.Unknown, d.Action, statement)
+		assert.NotEmpty(t, d.Unmodelled, statement)
+	}
+	// A header of IPv6 is in no packet of IPv4.
+	fragments := nftTable("inet", "drop", `{"match": {"op": "==", "left": {"exthdr": {"name": "frag"}}, "right": false}}, {"accept": null}`)
+	assert.Equal(t, hostfw.Drop, decide(parse(t, "host", fragments), "192.0.2.1", 22).Action)
+	// What is not tracked has no direction.
+	direction := nftTable("inet", "drop", `{"notrack": null}`, `{"match": {"op": "==", "left": {"ct": {"key": "direction"}}, "right": "original"}}, {"accept": null}`)
+	assert.Equal(t, hostfw.Drop, decide(parse(t, "host", direction), "192.0.2.1", 22).Action)
+}
+
 // TestNFTTunnel reads what later versions of nft print for a packet inside of another, which is not
 // the one that is judged.
 func TestNFTTunnel(t *testing.T) {

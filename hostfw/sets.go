@@ -165,11 +165,15 @@ func (s portSet) and(o portSet) portSet {
 		return s
 	}
 	out := portSet{}
-	for _, a := range s {
-		for _, b := range o {
-			if first, last := max(a.First, b.First), min(a.Last, b.Last); first <= last {
-				out = append(out, PortRange{first, last})
-			}
+	for i, j := 0, 0; i < len(s) && j < len(o); {
+		first, last := max(s[i].First, o[j].First), min(s[i].Last, o[j].Last)
+		if first <= last {
+			out = append(out, PortRange{first, last})
+		}
+		if s[i].Last < o[j].Last {
+			i++
+		} else {
+			j++
 		}
 	}
 	return out
