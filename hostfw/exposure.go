@@ -33,7 +33,8 @@ type Exposure struct {
 	// Unmodelled is the expression that an Unknown hangs on.
 	Unmodelled string `json:"unmodelled,omitempty"`
 
-	v4, v6 []span // the sources
+	v4, v6  []span // the sources
+	through names  // the interfaces, as Evaluation.interfaces has them
 }
 
 // Evaluation is everything that may come in, ordered by protocol and port.
@@ -42,14 +43,15 @@ type Evaluation struct {
 	Kind      string     `json:"kind"`
 	Exposures []Exposure `json:"exposures"`
 
-	profiles []string
-	// unfiltered holds the slices in which nothing at all is kept out.
-	unfiltered map[slice]bool
+	profiles   []string
+	interfaces []string // that rules tell apart, and one that none names; also loopback
+	// unfiltered holds the sides in which nothing at all is kept out.
+	unfiltered map[side]bool
 	covered    map[bool]bool // by IP version: the export says something about it
 }
 
-// slice is packets of one IP version and one profile.
-type slice struct {
+// side is packets of one IP version and one profile.
+type side struct {
 	v4      bool
 	profile string
 }
@@ -67,14 +69,14 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 // but for expressions that are not modelled, whose packets are Unknown where the expression
 // matters.
 func (r Ruleset) Evaluate() Evaluation {
-	e := Evaluation{Target: r.Target, Kind: r.Kind, unfiltered: map[slice]bool{}, covered: map[bool]bool{}}
+	e := Evaluation{Target: r.Target, Kind: r.Kind, unfiltered: map[side]bool{}, covered: map[bool]bool{}}
 	var all []Exposure
 	for _, v4 := range []bool{true, false} {
 		cells, run := r.program.cells(v4)
-		e.profiles = run.profiles
+		e.profiles, e.interfaces = run.profiles, run.interfaces
 		e.covered[v4] = r.program.notCovered(v4) == ""
 		for _, p := range run.profiles {
-			e.unfiltered[slice{v4, p}] = true
+			e.unfiltered[side{v4, p}] = true
 		}
 		shown := cells[:0:0]
 		for _, c := range cells {
@@ -82,7 +84,7 @@ func (r Ruleset) Evaluate() Evaluation {
 			if d.Action != Accept {
 				for i, p := range run.profiles {
 					if c.box.profiles.has(i) {
-						delete(e.unfiltered, slice{v4, p})
+						delete(e.unfiltered, side{v4, p})
 					}
 				}
 			}
@@ -107,7 +109,7 @@ func (r Ruleset) Evaluate() Evaluation {
 // exposures shows a cell: one for each protocol and range of ports.
 func (e *evaluation) exposures(c cell) []Exposure {
 	b := c.box
-	x := Exposure{Action: Accept, By: c.fate.accept, Unmodelled: c.fate.unmodelled, SourcePorts: portRanges(b.origin)}
+	x := Exposure{Action: Accept, By: c.fate.accept, Unmodelled: c.fate.unmodelled, SourcePorts: portRanges(b.origin), through: b.interfaces}
 	if c.fate.returns {
 		x.Action = Unknown
 	}
@@ -230,18 +232,25 @@ func (x *Exposure) sources(v4 bool) []span {
 	return x.v6
 }
 
-// in reports whether an exposure is one of a slice.
-func (x *Exposure) in(s slice) bool {
+// in reports whether an exposure is one of a side.
+func (x *Exposure) in(s side) bool {
 	return x.sources(s.v4) != nil && (x.Profiles == nil || slices.Contains(x.Profiles, s.profile))
 }
 
 // wide reports whether sources are everyone, or nearly: half of all addresses. Half of what is
 // given out of IPv6 (2000::/3) is a sixteenth.
-func wide(set []span, v4 bool) bool {
-	need := uint64(1) << 60 // in units of 2^64 addresses
+func wide(set []span, v4 bool) bool { return size(set, v4) >= half(v4) }
+
+// half of all addresses of a version, as size counts them.
+func half(v4 bool) uint64 {
 	if v4 {
-		need = 1 << 31
+		return 1 << 31
 	}
+	return 1 << 60
+}
+
+// size counts addresses: of IPv6 in units of 2^64, without what is left of one.
+func size(set []span, v4 bool) uint64 {
 	var sum uint64
 	for _, s := range set {
 		if v4 {
@@ -250,7 +259,7 @@ func wide(set []span, v4 bool) bool {
 			sum += s.hi.hi - s.lo.hi
 		}
 	}
-	return sum >= need
+	return sum
 }
 
 // everyone reports whether an exposure is open to nearly all addresses of a version.
@@ -271,10 +280,11 @@ func (x Exposure) String() string {
 			fmt.Fprintf(&b, ", %s %s", part.word, part.list)
 		}
 	}
+	if x.By != "" {
+		fmt.Fprintf(&b, ", by %s", x.By)
+	}
 	if x.Action == Unknown {
 		fmt.Fprintf(&b, ", depending on %q", x.Unmodelled)
-	} else if x.By != "" {
-		fmt.Fprintf(&b, ", by %s", x.By)
 	}
 	return b.String()
 }

@@ -141,8 +141,12 @@ func (p Policy) Judge(e Evaluation) connsec.Report {
 	for _, rule := range Rules() {
 		if a := j.findings[rule]; a != nil {
 			j.report.Findings = append(j.report.Findings, a.list...)
-			if a.left > 0 {
-				j.report.Findings = append(j.report.Findings, finding(rule, e.Target, connsec.Failed("%d more of the same kind are not listed", a.left)))
+			for _, o := range []connsec.Outcome{connsec.Fail, connsec.Inconclusive, connsec.Pass} {
+				if n := a.left[o]; n > 0 {
+					v := connsec.Failed("%d more of the same kind are not listed", n)
+					v.Outcome = o
+					j.report.Findings = append(j.report.Findings, finding(rule, e.Target, v))
+				}
 			}
 		}
 	}
@@ -155,36 +159,29 @@ type judge struct {
 	e        Evaluation
 	filtered []slice // in which something is kept out, and not everything let in by default
 	// loose holds the protocols that a slice lets in by default.
-	loose    map[slice][2]bool
-	byKind   map[slice]posture
+	loose  map[slice][2]bool
+	byKind map[slice]posture
+	// classes are interfaces that have the same exposures.
+	classes  []names
+	opens    map[openQuestion][]span
 	findings map[*connsec.Rule]*about
 	report   connsec.Report
 }
 
+// about is the findings of one rule, and how many are not listed.
 type about struct {
 	list []connsec.Finding
-	left int
+	left map[connsec.Outcome]int
 }
-
-// posture is what a slice does with packets that no rule names.
-type posture uint8
-
-const (
-	blocks posture = iota
-	allows
-	open // nothing is kept out at all
-	untold
-	notCovered
-)
 
 func (j *judge) add(r *connsec.Rule, subject string, v connsec.Verdict) {
 	a := j.findings[r]
 	if a == nil {
-		a = &about{}
+		a = &about{left: map[connsec.Outcome]int{}}
 		j.findings[r] = a
 	}
 	if len(a.list) >= mostFindings {
-		a.left++
+		a.left[v.Outcome]++
 		return
 	}
 	f := finding(r, j.e.Target, v)
@@ -194,86 +191,33 @@ func (j *judge) add(r *connsec.Rule, subject string, v connsec.Verdict) {
 	a.list = append(a.list, f)
 }
 
-func (s slice) String() string {
-	version := "IPv6"
-	if s.v4 {
-		version = "IPv4"
-	}
-	if s.profile == "" {
-		return version
-	}
-	return version + " in profile " + s.profile
-}
-
-// slices finds the posture of each slice. The default allows if it lets half of the ports of
-// either protocol in from everyone.
-func (j *judge) slices() {
-	j.byKind, j.loose = map[slice]posture{}, map[slice][2]bool{}
-	for _, v4 := range []bool{true, false} {
-		for _, profile := range j.e.profiles {
-			s := slice{v4, profile}
-			var accepted, unknown [2]int
-			for i := range j.e.Exposures {
-				x := &j.e.Exposures[i]
-				if !x.in(s) || !wide(x.sources(v4), v4) || x.SourcePorts != nil {
-					continue
-				}
-				n := int(x.Ports.Last) - int(x.Ports.First) + 1
-				if x.Action == Accept {
-					accepted[x.Protocol] += n
-				} else {
-					unknown[x.Protocol] += n
-				}
-			}
-			const half = 1 << 15
-			switch {
-			case !j.e.covered[v4]:
-				j.byKind[s] = notCovered
-			case j.e.unfiltered[s]:
-				j.byKind[s] = open
-			case accepted[TCP] >= half || accepted[UDP] >= half:
-				j.byKind[s] = allows
-				j.loose[s] = [2]bool{TCP: accepted[TCP] >= half, UDP: accepted[UDP] >= half}
-				if accepted[TCP] < half && unknown[TCP] < half || accepted[UDP] < half && unknown[UDP] < half {
-					j.filtered = append(j.filtered, s)
-				}
-			case unknown[TCP] >= half || unknown[UDP] >= half:
-				j.byKind[s] = untold
-			default:
-				j.byKind[s] = blocks
-				j.filtered = append(j.filtered, s)
-			}
-		}
-	}
-}
-
-// of returns the slices with a posture.
-func (j *judge) of(p posture) []slice {
-	var out []slice
-	for _, v4 := range []bool{true, false} {
-		for _, profile := range j.e.profiles {
-			if s := (slice{v4, profile}); j.byKind[s] == p {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
 // disabled judges what is let in without a rule. That only IPv6 is more open is for versions.
 func (j *judge) disabled() {
 	off, allowing, unsure := j.worse(open), j.worse(allows), j.worse(untold)
+	// Where one interface keeps something out, the firewall is on.
+	doubtful := slices.DeleteFunc(slices.Clone(unsure), func(s slice) bool {
+		on := false
+		for class := range j.classes {
+			p := j.byKind[slice{s.side, class}]
+			on = on || p == blocks || p == allows
+		}
+		return on
+	})
 	switch {
 	case len(off) > 0:
 		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out", j.where(off)))
-	case len(unsure) > 0:
-		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out%s depends on %q", j.where(unsure), j.unmodelled()))
+	case len(doubtful) > 0:
+		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out%s depends on %q", j.where(doubtful), j.unmodelled()))
 	default:
 		j.add(RuleDisabled, "", connsec.Passed("something is kept out"))
 	}
 	switch {
 	case len(allowing) > 0:
-		j.add(RuleDefaultAllow, "", connsec.Failed("ports that no rule names are open%s, by %s", j.where(allowing), j.defaultRule(allowing[0])))
+		v := connsec.Failed("ports that no rule names are open%s, by %s", j.where(allowing), j.defaultRule(allowing[0]))
+		if j.trusted(allowing) {
+			v = v.As(connsec.Medium)
+		}
+		j.add(RuleDefaultAllow, "", v)
 	case len(unsure) > 0:
 		j.add(RuleDefaultAllow, "", connsec.Unknown("whether ports that no rule names are open%s depends on %q", j.where(unsure), j.unmodelled()))
 	case len(j.of(blocks)) == 0:
@@ -288,6 +232,23 @@ func (j *judge) disabled() {
 	}
 }
 
+// trusted reports whether slices are interfaces that are trusted as a whole, such as a VPN's, beside
+// others that filter and are in use, too: they let something in. A host that lets nothing in but
+// through these has no other network than the trusted one.
+func (j *judge) trusted(allowing []slice) bool {
+	for _, a := range allowing {
+		beside := false
+		for class := range j.classes {
+			s := slice{a.side, class}
+			beside = beside || j.byKind[s] == blocks && (len(j.openPorts(s, TCP, false)) > 0 || len(j.openPorts(s, UDP, false)) > 0)
+		}
+		if !beside {
+			return false
+		}
+	}
+	return true
+}
+
 // half is the verdict on a host of which the export shows one IP version: nothing of that one is
 // wrong, and that says nothing about the other.
 func (j *judge) half(missing slice) connsec.Verdict {
@@ -296,36 +257,6 @@ func (j *judge) half(missing slice) connsec.Verdict {
 		version = "IPv4"
 	}
 	return connsec.Unknown("nothing is known about %s: %s", version, j.reason(missing.v4))
-}
-
-// worse returns the slices with a posture, but for those of IPv6 beside an IPv4 that blocks.
-func (j *judge) worse(p posture) []slice {
-	return slices.DeleteFunc(j.of(p), func(s slice) bool { return !s.v4 && j.byKind[slice{true, s.profile}] == blocks })
-}
-
-// where names slices, as far as there are others.
-func (j *judge) where(list []slice) string {
-	var profiles [2][]string // by IP version
-	for _, s := range list {
-		version := 1
-		if s.v4 {
-			version = 0
-		}
-		profiles[version] = append(profiles[version], s.profile)
-	}
-	switch {
-	case slices.Equal(profiles[0], profiles[1]), !j.e.covered[false]:
-		return profileList(profiles[0])
-	case !j.e.covered[true]:
-		return profileList(profiles[1])
-	}
-	var parts []string
-	for version, name := range []string{"IPv4", "IPv6"} {
-		if len(profiles[version]) > 0 {
-			parts = append(parts, "over "+name+profileList(profiles[version]))
-		}
-	}
-	return " " + strings.Join(parts, " and ")
 }
 
 // unmodelled is the expression that most packets hang on.
@@ -346,18 +277,11 @@ func (j *judge) defaultRule(s slice) string {
 	most, out := 0, "a rule"
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most && x.Action == Accept && x.in(s) {
+		if n := int(x.Ports.Last) - int(x.Ports.First) + 1; n > most && x.Action == Accept && j.in(x, s) {
 			most, out = n, x.By
 		}
 	}
 	return out
-}
-
-func profileList(profiles []string) string {
-	if len(profiles) == 0 || profiles[0] == "" {
-		return ""
-	}
-	return " (profile " + strings.Join(profiles, ", ") + ")"
 }
 
 // versions judges IPv6 beside IPv4.
@@ -367,16 +291,19 @@ func (j *judge) versions() {
 		return
 	}
 	judged, wider := false, false
-	for _, profile := range j.e.profiles {
-		four, six := slice{true, profile}, slice{false, profile}
+	j.all(func(six slice) {
+		if six.v4 {
+			return
+		}
+		four := slice{side{true, six.profile}, six.through}
 		switch a, b := j.byKind[four], j.byKind[six]; {
 		case a == open || a == untold:
 		case b == untold:
 			judged, wider = true, true
-			j.add(RuleIPv6Gap, "", connsec.Unknown("what gets in over IPv6 depends on %q", j.unmodelled()))
+			j.add(RuleIPv6Gap, "", connsec.Unknown("what gets in over IPv6%s depends on %q", j.throughText([]int{six.through}), j.unmodelled()))
 		case j.isLoose(six, TCP) && !j.isLoose(four, TCP), j.isLoose(six, UDP) && !j.isLoose(four, UDP):
 			judged, wider = true, true
-			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s, but over IPv6 ports that no rule names are open", profileList([]string{profile})))
+			j.add(RuleIPv6Gap, "", connsec.Failed("IPv4 is filtered%s%s, but over IPv6 ports that no rule names are open", profileList([]string{six.profile}), j.throughText([]int{six.through})))
 		case a == allows:
 		default:
 			judged = true
@@ -384,12 +311,12 @@ func (j *judge) versions() {
 				wider = true
 				j.add(RuleIPv6Gap, gap.subject(), connsec.Failed("open over IPv6 and not over IPv4: %s", gap))
 			}
-			if x := j.doubtfulIn(six, four); x != nil && !wider {
+			if x := j.doubtfulGap6(six, four); x != nil && !wider {
 				wider = true
 				j.add(RuleIPv6Gap, x.subject(), connsec.Unknown("whether %s %s is open over one IP version alone depends on %q", x.Protocol, x.Ports, x.Unmodelled))
 			}
 		}
-	}
+	})
 	switch {
 	case !judged:
 		j.add(RuleIPv6Gap, "", connsec.Skipped("IPv4 is not known to keep out what no rule names"))
@@ -397,9 +324,6 @@ func (j *judge) versions() {
 		j.add(RuleIPv6Gap, "", connsec.Passed("IPv6 lets in nothing that IPv4 keeps out"))
 	}
 }
-
-// isLoose reports whether a slice lets a protocol in by default.
-func (j *judge) isLoose(s slice, p Protocol) bool { return j.byKind[s] == open || j.loose[s][p] }
 
 func (j *judge) reason(v4 bool) string {
 	for i := range j.e.Exposures {
@@ -410,20 +334,29 @@ func (j *judge) reason(v4 bool) string {
 	return "the export does not show it"
 }
 
-// gaps are the exposures of one slice whose ports are not open in the other. With everyone, only
-// those count that are open to everyone.
+// gaps are the exposures of one slice whose ports are not open in the other, or that are open to
+// everyone there and only to some in the other. With everyone, no others count.
 func (j *judge) gaps(in, notIn slice, everyone bool) []Exposure {
 	var out []Exposure
 	for i := range j.e.Exposures {
 		x := j.e.Exposures[i]
-		if x.Action != Accept || !x.in(in) || j.loose[in][x.Protocol] || j.loose[notIn][x.Protocol] || everyone && !wide(x.sources(in.v4), in.v4) {
+		if x.Action != Accept || !j.in(&x, in) || j.loose[in][x.Protocol] || j.loose[notIn][x.Protocol] || everyone && (x.SourcePorts != nil || answersDHCP(x)) {
 			continue
 		}
-		rest := portSpans(portSet{x.Ports})
-		for k := range j.e.Exposures {
-			if y := &j.e.Exposures[k]; y.in(notIn) && y.Protocol == x.Protocol {
-				rest = subtract(rest, portSpans(portSet{y.Ports}))
+		ports := portSpans(portSet{x.Ports})
+		var toAll []span
+		if x.SourcePorts == nil {
+			toAll = intersect(ports, j.openPorts(in, x.Protocol, false))
+		}
+		rest := subtract(toAll, j.openPorts(notIn, x.Protocol, true))
+		if !everyone {
+			toSome := subtract(ports, toAll)
+			for k := range j.e.Exposures {
+				if y := &j.e.Exposures[k]; len(toSome) > 0 && y.Protocol == x.Protocol && j.in(y, notIn) {
+					toSome = subtract(toSome, portSpans(portSet{y.Ports}))
+				}
 			}
+			rest = union(rest, toSome)
 		}
 		for _, r := range portRanges(rest) {
 			x.Ports = r
@@ -444,11 +377,15 @@ func (j *judge) profiles() {
 	seen := map[string]bool{}
 	for _, a := range j.filtered {
 		for _, b := range j.filtered {
-			if a.v4 != b.v4 || a.profile == b.profile {
+			if a.v4 != b.v4 || a.profile == b.profile || a.through != b.through {
 				continue
 			}
 			for _, gap := range j.gaps(a, b, false) {
-				text := fmt.Sprintf("open in profile %s and not in %s: %s %s, by %s", a.profile, b.profile, gap.Protocol, gap.Ports, gap.By)
+				to := ""
+				if gap.SourcePorts == nil && overlap(portSpans(portSet{gap.Ports}), j.openPorts(a, gap.Protocol, false)) {
+					to = " to everyone"
+				}
+				text := fmt.Sprintf("open%s in profile %s and not in %s: %s %s, by %s", to, a.profile, b.profile, gap.Protocol, gap.Ports, gap.By)
 				if !seen[text] {
 					seen[text] = true
 					j.add(RuleProfileGap, gap.subject(), connsec.Failed("%s", text))
@@ -456,15 +393,20 @@ func (j *judge) profiles() {
 			}
 		}
 	}
-	postures := map[posture]bool{}
-	for _, p := range j.byKind {
-		postures[p] = true
-	}
+	unsure, differ := false, false
+	j.all(func(s slice) {
+		a := j.byKind[s]
+		unsure = unsure || a == untold
+		for _, profile := range j.e.profiles {
+			b := j.byKind[slice{side{s.v4, profile}, s.through}]
+			differ = differ || a == open && (b == blocks || b == allows) || a == allows && b == blocks
+		}
+	})
 	switch {
 	case len(seen) > 0:
-	case postures[untold]:
+	case unsure:
 		j.add(RuleProfileGap, "", connsec.Unknown("what gets in depends on %q", j.unmodelled()))
-	case postures[open] && (postures[blocks] || postures[allows]), postures[allows] && postures[blocks]:
+	case differ:
 		j.add(RuleProfileGap, "", connsec.Failed("some profiles block what no rule names, and others let it in"))
 	case j.doubtfulGap() != nil:
 		x := j.doubtfulGap()
@@ -480,19 +422,23 @@ func (j *judge) profiles() {
 func (j *judge) doubtfulGap() *Exposure {
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if x.Action == Unknown && x.Profiles != nil && slices.ContainsFunc(j.filtered, func(s slice) bool { return x.in(s) }) {
+		if x.Action == Unknown && x.Profiles != nil && slices.ContainsFunc(j.filtered, func(s slice) bool { return j.in(x, s) }) {
 			return x
 		}
 	}
 	return nil
 }
 
-// doubtfulIn is an exposure of one of two slices, and not of both, of which nobody can tell whether
-// it is one.
-func (j *judge) doubtfulIn(a, b slice) *Exposure {
+// doubtfulGap6 is an exposure of which nobody can tell whether it makes IPv6 more open to everyone
+// than IPv4. What hangs on one expression over both does not.
+func (j *judge) doubtfulGap6(six, four slice) *Exposure {
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if x.Action == Unknown && x.in(a) != x.in(b) {
+		if x.Action != Unknown || j.in(x, six) == j.in(x, four) || answersDHCP(*x) {
+			continue
+		}
+		wider := subtract(j.openPorts(six, x.Protocol, j.in(x, six)), j.openPorts(four, x.Protocol, false))
+		if overlap(wider, portSpans(portSet{x.Ports})) {
 			return x
 		}
 	}
@@ -508,25 +454,27 @@ func (j *judge) exposures() {
 	}
 	for i := range j.e.Exposures {
 		x := j.e.Exposures[i]
-		if !slices.ContainsFunc(j.filtered, func(s slice) bool { return x.in(s) && !j.loose[s][x.Protocol] }) {
+		if !slices.ContainsFunc(j.filtered, func(s slice) bool { return j.in(&x, s) && !j.loose[s][x.Protocol] }) {
 			continue
 		}
 		for _, part := range j.split(x) {
 			x, port := part.Exposure, part.Ports.First
 			rule, what := RuleExtraPort, ""
 			switch {
+			case part.unwanted && answersDHCP(x):
+				continue
 			case x.SourcePorts != nil && part.unwanted:
-				if answersDHCP(x) {
-					continue
-				}
 				rule = RuleSourcePort
 			case part.special && x.Protocol == TCP && slices.Contains(j.policy.http(), port):
 				rule = RuleHTTPOpen
 				if !part.unwanted {
 					continue
 				}
-			case part.special && x.Protocol == TCP && x.everyone():
+			case part.special && x.Protocol == TCP && j.toEveryone(&x, port):
 				rule, what = RuleManagementOpen, " ("+management[port]+")"
+				if !x.everyone() {
+					what += ", and by other rules to everyone else"
+				}
 			case !part.unwanted:
 				continue
 			}
@@ -554,7 +502,7 @@ func (j *judge) exposures() {
 		switch {
 		case reported[r.rule]:
 		case len(unsure) > 0:
-			j.add(r.rule, "", connsec.Unknown("what gets in over %s depends on %q", unsure[0], j.unmodelled()))
+			j.add(r.rule, "", connsec.Unknown("what gets in over %s depends on %q", j.name(unsure[0]), j.unmodelled()))
 		case len(j.filtered) == 0:
 			j.add(r.rule, "", connsec.Skipped("everything is open by default"))
 		case len(loose) > 0:
@@ -568,11 +516,19 @@ func (j *judge) exposures() {
 }
 
 // answersDHCP reports whether an exposure is what a client of DHCP needs: its server answers from a
-// fixed port, and perhaps before there is an address (RFC 2131 §4.1, RFC 8415 §7.2).
+// fixed port, and perhaps before there is an address (RFC 2131 §4.1, RFC 8415 §7.2). Over IPv6 it
+// answers to the client's link-local address, which nobody beyond the link can send to.
 func answersDHCP(x Exposure) bool {
 	only := func(ports PortRange, port uint16) bool { return ports == PortRange{port, port} }
-	return x.Protocol == UDP && len(x.SourcePorts) == 1 &&
-		(only(x.Ports, 68) && only(x.SourcePorts[0], 67) || only(x.Ports, 546) && only(x.SourcePorts[0], 547))
+	if x.Protocol != UDP || len(x.SourcePorts) > 1 {
+		return false
+	}
+	if x.SourcePorts == nil {
+		return only(x.Ports, 546) && x.Destinations != nil && !slices.ContainsFunc(x.Destinations, func(p netip.Prefix) bool {
+			return !p.Addr().IsLinkLocalUnicast() || p.Addr().Is4() || p.Bits() < 10
+		})
+	}
+	return only(x.Ports, 68) && only(x.SourcePorts[0], 67) || only(x.Ports, 546) && only(x.SourcePorts[0], 547)
 }
 
 // exposurePart is ports of an exposure that one rule is about.
@@ -630,49 +586,87 @@ func (j *judge) split(x Exposure) []exposurePart {
 	return out
 }
 
-// https judges whether everyone reaches what is meant for everyone. One IP version will do.
+// https judges whether everyone reaches what is meant for everyone. One IP version will do, unless the
+// other one lets everyone in elsewhere: then the host is reached over both, and half of its users
+// stand at a closed door.
 func (j *judge) https() {
 	for _, port := range j.policy.https() {
-		subject := fmt.Sprintf("%d/tcp", port)
 		for _, profile := range j.e.profiles {
-			where := profileList([]string{profile})
-			var accepted, unknown [2]bool
-			var partial, unmodelled string
-			covered := false
-			for version, v4 := range []bool{true, false} {
-				s := slice{v4, profile}
-				covered = covered || j.e.covered[v4]
-				var sources []span
-				for i := range j.e.Exposures {
-					x := &j.e.Exposures[i]
-					if !x.in(s) || x.Protocol != TCP || port < x.Ports.First || port > x.Ports.Last || x.SourcePorts != nil {
-						continue
-					}
-					if x.Action == Unknown {
-						unknown[version], unmodelled = true, x.Unmodelled
-						continue
-					}
-					sources = union(sources, x.sources(v4))
-					partial = x.String()
-				}
-				accepted[version] = wide(sources, v4)
-			}
-			switch {
-			case accepted[0] || accepted[1]:
-				j.add(RuleHTTPSBlocked, subject, connsec.Passed("port %d is open to everyone%s", port, where))
-			case unknown[0] || unknown[1]:
-				j.add(RuleHTTPSBlocked, subject, connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled))
-			case partial != "":
-				j.add(RuleHTTPSBlocked, subject, connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial))
-			case covered:
-				j.add(RuleHTTPSBlocked, subject, connsec.Failed("port %d is closed%s", port, where))
+			if v, told := j.httpsIn(port, profile); told {
+				j.add(RuleHTTPSBlocked, fmt.Sprintf("%d/tcp", port), v)
 			}
 		}
 	}
 }
 
-// union is what is in either set.
-func union(a, b []span) []span { return join(a, subtract(b, a)) }
+// httpsIn judges one port in one profile, if the export says anything about it.
+func (j *judge) httpsIn(port uint16, profile string) (v connsec.Verdict, told bool) {
+	where := profileList([]string{profile})
+	var open [2][]slice // by IP version
+	var unknown [2]bool
+	var partial, unmodelled string
+	for version, v4 := range []bool{true, false} {
+		told = told || j.e.covered[v4]
+		for class := range j.classes {
+			if s := (slice{side{v4, profile}, class}); contains(j.openPorts(s, TCP, false), one(port)) {
+				open[version] = append(open[version], s)
+			}
+		}
+		for i := range j.e.Exposures {
+			x := &j.e.Exposures[i]
+			switch {
+			case !x.in(side{v4, profile}) || x.Protocol != TCP || port < x.Ports.First || port > x.Ports.Last || x.SourcePorts != nil:
+			case x.Action == Unknown:
+				unknown[version], unmodelled = true, x.Unmodelled
+			default:
+				partial = x.String()
+			}
+		}
+	}
+	have, lacks := 0, 1
+	if open[0] == nil {
+		have, lacks = 1, 0
+	}
+	names := [2]string{"IPv4", "IPv6"}
+	elsewhere := j.otherPort(side{lacks == 0, profile})
+	switch {
+	case open[0] != nil && open[1] != nil:
+		return connsec.Passed("port %d is open to everyone%s", port, j.where(slices.Concat(open[0], open[1]))), true
+	case open[have] == nil && (unknown[0] || unknown[1]):
+		return connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled), told
+	case open[have] == nil && partial != "":
+		return connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial), told
+	case open[have] == nil:
+		return connsec.Failed("port %d is closed%s", port, where), told
+	}
+	at := j.where(open[have])
+	switch {
+	case !j.e.covered[lacks == 0]:
+		return connsec.Passed("port %d is open to everyone over %s%s; nothing is known about %s", port, names[have], at, names[lacks]), true
+	case elsewhere == "":
+		return connsec.Passed("port %d is open to everyone%s, and over %s no port is", port, at, names[lacks]), true
+	case unknown[lacks]:
+		return connsec.Unknown("port %d is open to everyone%s; whether over %s, where %s is open, depends on %q", port, at, names[lacks], elsewhere, unmodelled), true
+	}
+	v = connsec.Failed("port %d is open to everyone%s, but not over %s, where %s is", port, at, names[lacks], elsewhere)
+	if lacks == 1 {
+		// Clients that have both go back to IPv4 (RFC 8305).
+		v = v.As(connsec.Low)
+	}
+	return v, true
+}
+
+// otherPort is a port that a side lets everyone reach, or "".
+func (j *judge) otherPort(s side) string {
+	for class := range j.classes {
+		for _, p := range []Protocol{TCP, UDP} {
+			if open := portRanges(j.openPorts(slice{s, class}, p, false)); len(open) > 0 {
+				return fmt.Sprintf("%s %s", p, open[0])
+			}
+		}
+	}
+	return ""
+}
 
 // judgeOutside judges what a probe saw.
 func (p Policy) judgeOutside(o Observation, from netip.Addr) []connsec.Finding {
