@@ -12,9 +12,11 @@ import (
 
 var (
 	nistFirewall = connsec.Citation{Doc: "NIST SP 800-41 Rev. 1", Section: "4", URL: "https://csrc.nist.gov/pubs/sp/800/41/r1/final"}
-	cisServers   = connsec.Citation{Doc: "CIS Controls v8", Section: "4.4", URL: "https://www.cisecurity.org/controls/secure-configuration-of-enterprise-assets-and-software"}
-	nativeIPv6   = connsec.Citation{Doc: "RFC 7123", Section: "2", URL: "https://www.rfc-editor.org/rfc/rfc7123#section-2"}
-	plainHTTP    = connsec.Citation{Doc: "RFC 6797", Section: "2.3.1", URL: "https://www.rfc-editor.org/rfc/rfc6797#section-2.3.1"}
+	// nistTCP has the sentence: policies of "deny by default" for TCP and UDP that come in.
+	nistTCP    = connsec.Citation{Doc: nistFirewall.Doc, Section: "4.1.3", URL: nistFirewall.URL}
+	cisServers = connsec.Citation{Doc: "CIS Controls v8", Section: "4.4", URL: "https://www.cisecurity.org/controls/secure-configuration-of-enterprise-assets-and-software"}
+	nativeIPv6 = connsec.Citation{Doc: "RFC 7123", Section: "2", URL: "https://www.rfc-editor.org/rfc/rfc7123#section-2"}
+	plainHTTP  = connsec.Citation{Doc: "RFC 6797", Section: "2.3.1", URL: "https://www.rfc-editor.org/rfc/rfc6797#section-2.3.1"}
 )
 
 // RuleDisabled fails if a host, or one profile of it, filters nothing.
@@ -33,9 +35,9 @@ var RuleDefaultAllow = &connsec.Rule{
 	ID:       "fw-default-allow",
 	Title:    "What no rule names gets in",
 	Why:      "A list of what is forbidden is never complete: each new service is open from its first minute.",
-	Fix:      "Let the default be to block (policy drop, DefaultInboundAction Block), and name what gets in.",
+	Fix:      "Let the default be to block (policy drop, DefaultInboundAction Block), and name what gets in; also by an interface that is trusted as a whole, such as a VPN's.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{nistFirewall, cisServers},
+	Refs:     []connsec.Citation{nistTCP, cisServers},
 	Since:    "0.1.0",
 }
 
@@ -66,7 +68,7 @@ var RuleHTTPSBlocked = &connsec.Rule{
 	ID:       "fw-https-blocked",
 	Title:    "The HTTPS port is not open to everyone",
 	Why:      "Users cannot reach the server, and the way out that is found under pressure is to switch the firewall off.",
-	Fix:      "Allow the port for TCP from everywhere, in every profile.",
+	Fix:      "Allow the port for TCP from everywhere, in every profile, and over IPv6, too, if the host is reached over it.",
 	Severity: connsec.Medium,
 	Refs:     []connsec.Citation{nistFirewall},
 	Since:    "0.1.0",
