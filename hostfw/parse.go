@@ -82,7 +82,8 @@ func looksLikeIPTables(data []byte) bool {
 
 // Combine is one host's rule set that was exported in parts, each of which a packet has to pass:
 // iptables for IPv4 and for IPv6, or nftables beside iptables-legacy. What nft shows of rules that
-// iptables-nft made, without being able to show all of it, gives way to the export of iptables.
+// iptables-nft made, without being able to show all of it, gives way to the export of iptables,
+// unless that one says that it is of iptables-legacy: then both are in force.
 //
 // The parts keep the order of nftables within one hook and priority.
 func Combine(target string, parts ...Ruleset) (Ruleset, error) {
@@ -99,7 +100,7 @@ func Combine(target string, parts ...Ruleset) (Ruleset, error) {
 		default:
 			return Ruleset{}, fmt.Errorf("hostfw: %s: an export of %s is complete and cannot be combined with others", setting.OneLine(p.Target), p.Kind)
 		}
-		if p.Kind == KindIPTables {
+		if p.Kind == KindIPTables && !p.program.legacy {
 			has4, has6 = has4 || p.program.notCovered4 == "", has6 || p.program.notCovered6 == ""
 		}
 	}

@@ -18,6 +18,9 @@ type program struct {
 	// notCovered says why an IP version is not covered by the export, for exports of one version
 	// only: "iptables-save shows IPv4 only". Packets of that version are Unknown.
 	notCovered4, notCovered6 string
+	// legacy is set for an export that shows the rules of iptables-legacy, and so nothing of what
+	// nft shows beside them.
+	legacy bool
 }
 
 // hook is where a base chain stands on a packet's way.

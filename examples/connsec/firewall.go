@@ -87,7 +87,10 @@ var exports = map[string]string{
 	"windows":  hostfw.WindowsExport,
 	"netsh":    "(netsh advfirewall show allprofiles & netsh advfirewall firewall show rule name=all verbose) > firewall.txt",
 	"nftables": "nft -j list ruleset > firewall.json",
-	"iptables": "iptables-save > firewall.v4; ip6tables-save > firewall.v6",
+	"iptables": "iptables-save > firewall.v4; ip6tables-save > firewall.v6\n" +
+		"# Give both files to firewall check, and more of them if there are: where iptables-save warns of\n" +
+		"# legacy tables, iptables-legacy-save > legacy.v4; ip6tables-legacy-save > legacy.v6; and where nft\n" +
+		"# has tables of its own, nft -j list ruleset > firewall.json",
 }
 
 func firewallExport() command {
