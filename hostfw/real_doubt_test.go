@@ -92,6 +92,36 @@ var doubtful = map[string]doubtfulRules{
 		}
 		table inet awake { chain input { type filter hook input priority 0; policy accept; tcp dport 22 drop; }
 		}`},
+	// What Docker writes for a container that publishes port 8080, beside a filter that closes it.
+	"containers": {unknown: []uint16{8080}, rules: `
+		iptables -P INPUT DROP
+		iptables -P FORWARD DROP
+		iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+		iptables -A INPUT -p icmp -j ACCEPT
+		iptables -A INPUT -m multiport -p tcp --dports 443,81 -j ACCEPT
+		iptables -t nat -N DOCKER
+		iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+		iptables -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+		iptables -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+		iptables -t nat -A DOCKER -i docker0 -j RETURN
+		iptables -t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+		iptables -t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 192.0.2.10:81
+		iptables -N DOCKER
+		iptables -N DOCKER-ISOLATION-STAGE-1
+		iptables -N DOCKER-ISOLATION-STAGE-2
+		iptables -N DOCKER-USER
+		iptables -A DOCKER-USER -j RETURN
+		iptables -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+		iptables -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+		iptables -A FORWARD -j DOCKER-USER
+		iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+		iptables -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+		iptables -A FORWARD -o docker0 -j DOCKER
+		iptables -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+		iptables -A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+		ip6tables -P INPUT DROP
+		ip6tables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+		ip6tables -A INPUT -p ipv6-icmp -j ACCEPT`},
 	"iptables with histories": {unknown: []uint16{23, 80, 81, 82, 444}, rules: `
 		iptables -P INPUT DROP
 		iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT

@@ -207,7 +207,7 @@ func (j *judge) disabled() {
 	})
 	switch {
 	case len(off) > 0:
-		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out", j.where(off)))
+		j.add(RuleDisabled, "", connsec.Failed("every packet gets in%s: no rule and no policy keeps any out%s", j.where(off), j.asFarAs()))
 	case len(doubtful) > 0:
 		j.add(RuleDisabled, "", connsec.Unknown("whether anything is kept out%s depends on %q", j.where(doubtful), j.unmodelled()))
 	default:
@@ -215,7 +215,7 @@ func (j *judge) disabled() {
 	}
 	switch {
 	case len(allowing) > 0:
-		v := connsec.Failed("ports that no rule names are open%s, by %s", j.where(allowing), j.defaultRule(allowing[0]))
+		v := connsec.Failed("ports that no rule names are open%s, by %s%s", j.where(allowing), j.defaultRule(allowing[0]), j.asFarAs())
 		if j.trusted(allowing) {
 			v = v.As(connsec.Medium)
 		}
@@ -232,6 +232,14 @@ func (j *judge) disabled() {
 	default:
 		j.add(RuleDefaultAllow, "", connsec.Passed("ports that no rule names are closed"))
 	}
+}
+
+// asFarAs says what an export may leave out that keeps more out.
+func (j *judge) asFarAs() string {
+	if j.e.Kind != KindIPTables {
+		return ""
+	}
+	return " (of what iptables has; firewalld and others have tables that only nft -j list ruleset shows)"
 }
 
 // trusted reports whether slices are interfaces that are trusted as a whole, such as a VPN's, beside
