@@ -16,7 +16,8 @@
 // [Parse] reads what nft, iptables-save or Windows export, and [Combine] joins parts of one
 // host. [Ruleset.Decide] follows one packet, and [Ruleset.Evaluate] all there are: exactly, by
 // dividing them into boxes that share their fate, for both IP versions, every source, port,
-// interface and profile. [Policy.Check] judges the result. An expression that is not modelled
+// interface and profile. [Policy.Check] judges the result, each interface for itself: one that is
+// trusted as a whole hides nothing of the others. An expression that is not modelled
 // makes an answer [Unknown], only where it matters, and is named; findings then are inconclusive.
 //
 // A packet that is judged is the first of a connection over TCP or UDP, from outside (not through

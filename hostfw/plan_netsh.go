@@ -25,7 +25,7 @@ var coreRules = []struct{ name, match string }{
 // all of them off. Syntax:
 // https://learn.microsoft.com/en-us/windows-server/administration/windows-commands/netsh-advfirewall
 func (d draft) netsh() (Plan, error) {
-	backup := "\"%ProgramData%\\" + d.id + "-firewall-before.wfw\""
+	backup := "\"%SystemRoot%\\" + d.id + "-firewall-before.wfw\""
 	add := "netsh advfirewall firewall add rule name=\"%s\" dir=in action=allow profile=any %s"
 	var rules []string
 	for _, o := range d.opens {
@@ -49,7 +49,7 @@ func (d draft) netsh() (Plan, error) {
 		Apply: []Step{
 			{"Keep what is there, once, and go no further without.", "if not exist " + backup + " netsh advfirewall export " + backup + "\nif not exist " + backup + " exit /b 1"},
 			{"If you are not at the console, let the host undo this by itself (set the time). Once a new session has worked: schtasks /delete /tn " + d.id + "-undo /f",
-				":: schtasks /create /tn " + d.id + "-undo /ru SYSTEM /sc once /st 23:59 /tr \"netsh advfirewall import %ProgramData%\\" + d.id + "-firewall-before.wfw\""},
+				":: schtasks /create /tn " + d.id + "-undo /ru SYSTEM /sc once /st 23:59 /tr \"netsh advfirewall import %SystemRoot%\\" + d.id + "-firewall-before.wfw\""},
 			{"See that netsh takes the policy's rules, while the old ones are still there.", rehearsal},
 			{"Remove the inbound rules, and add the policy's and those that IP needs.", "netsh advfirewall firewall delete rule name=all dir=in\n" + strings.Join(rules, "\n")},
 			{"Block by default, with the firewall on, on every profile.", "netsh advfirewall set allprofiles firewallpolicy blockinbound,allowoutbound\nnetsh advfirewall set allprofiles state on"},

@@ -34,7 +34,7 @@ func windowsAddress(p netip.Prefix) string {
 // windowsAssumes is what the two plans for Windows share.
 var windowsAssumes = []string{
 	"Group Policy does not manage this firewall: its rules stay in force beside these, and it may have local ones ignored (AllowLocalFirewallRules False).",
-	"The rule set as it is now goes into a file in %ProgramData%, which undo imports again.",
+	"The rule set as it is now goes into a file in %SystemRoot%, where only administrators can put one, and undo imports it again.",
 }
 
 // powerShell disables the inbound rules that allow something and are not the policy's, and keeps
@@ -42,7 +42,7 @@ var windowsAssumes = []string{
 // https://learn.microsoft.com/en-us/powershell/module/netsecurity/ (New-NetFirewallRule,
 // Get-NetFirewallRule, Disable-NetFirewallRule, Remove-NetFirewallRule, Set-NetFirewallProfile).
 func (d draft) powerShell() (Plan, error) {
-	backup := "(Join-Path $env:ProgramData '" + d.id + "-firewall-before.wfw')"
+	backup := "(Join-Path $env:SystemRoot '" + d.id + "-firewall-before.wfw')"
 	ours := d.name + " inbound" // a group that is nobody else's
 	var rules []string
 	for _, o := range d.opens {
@@ -59,13 +59,16 @@ func (d draft) powerShell() (Plan, error) {
 	return Plan{
 		Assumes: append([]string{
 			"Windows PowerShell 5.1 or PowerShell 7, as an administrator, on Windows 8 or Server 2012 and later.",
-			"All other inbound rules that allow something are switched off, not removed, but for Core Networking (ICMP, DHCP). Programs that add rules when they start (some installers, Hyper-V, containers) may add theirs again.",
+			"All other inbound rules that allow something are switched off, not removed, but for Core Networking (ICMP, DHCP). Rules that block stay: what one of them blocks stays blocked, HTTPS too. Programs that add rules when they start (some installers, Hyper-V, containers) may add theirs again.",
 		}, windowsAssumes...),
 		Apply: []Step{
 			{"Stop at the first mistake.", "$ErrorActionPreference = 'Stop'"},
 			{"Keep what is there, once.", "if (-not (Test-Path " + backup + ")) {\n    netsh advfirewall export " + backup + "\n    if ($LASTEXITCODE -ne 0) { throw 'the firewall could not be exported; nothing was changed' }\n}"},
-			{"If you are not at the console, let the host undo this by itself (set the time). Once a new session has worked: schtasks /delete /tn " + d.id + "-undo /f",
-				"# schtasks /create /tn " + d.id + "-undo /ru SYSTEM /sc once /st 23:59 /tr \"netsh advfirewall import $env:ProgramData\\" + d.id + "-firewall-before.wfw\""},
+			{"If you are not at the console, let the host undo this by itself after ten minutes. Once a new session has worked: Unregister-ScheduledTask -TaskName '" + d.id + "-undo' -Confirm:$false",
+				"# Register-ScheduledTask -TaskName '" + d.id + "-undo' -User SYSTEM -RunLevel Highest -Force `\n" +
+					"#     -Action (New-ScheduledTaskAction -Execute netsh.exe -Argument \"advfirewall import $env:SystemRoot\\" + d.id + "-firewall-before.wfw\") `\n" +
+					"#     -Trigger (New-ScheduledTaskTrigger -Once -At (Get-Date).AddMinutes(10)) `\n" +
+					"#     -Settings (New-ScheduledTaskSettingsSet -AllowStartIfOnBatteries -StartWhenAvailable) | Out-Null"},
 			{"The policy's rules come first, so that a way in is open before others close.",
 				"Get-NetFirewallRule -Group '" + ours + "' -ErrorAction SilentlyContinue | Remove-NetFirewallRule\n" + strings.Join(rules, "\n")},
 			{"Switch off every other inbound rule that allows something. Of Core Networking, the tunnels go too.",

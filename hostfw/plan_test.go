@@ -73,6 +73,20 @@ func TestPlanSaysWhoGetsIn(t *testing.T) {
 	}
 }
 
+// TestPlanKeepsWhatIsThere: what undo brings back lies where no ordinary user could have put something
+// else before.
+func TestPlanKeepsWhatIsThere(t *testing.T) {
+	for _, target := range allTargets {
+		plan, err := office().Plan(target)
+		require.NoError(t, err)
+		for _, open := range []string{"ProgramData", "TEMP", "TMP", "/tmp", "Public"} {
+			for _, step := range append(plan.Apply, plan.Undo...) {
+				assert.NotContains(t, strings.ReplaceAll(step.Command, "-Profile Domain, Private, Public", ""), open, "%s", target)
+			}
+		}
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	one := func(s Service) Policy { return Policy{Services: []Service{s}} }
 	here := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
