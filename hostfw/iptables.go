@@ -388,7 +388,7 @@ func (r *iptRule) option(v6 bool) error {
 			r.and(match{tracking: []tracking{trackNew}}) // what is not tracked has none
 		}
 	case "--dst-type":
-		r.truth(slices.Contains(strings.Split(r.take(), ","), "LOCAL"))
+		r.truth(reachesHost(strings.Split(r.take(), ","), v6))
 	case "--pkt-type":
 		value := r.take()
 		r.truth(value == "unicast" || value == "host")
@@ -485,11 +485,24 @@ func (r *iptRule) extension(word string, arguments []string) {
 // recently compiles -m recent: --set always holds, and a packet after a quiet while has no hits.
 func (r *iptRule) recently(word string) {
 	switch word {
+	case "--set":
+		r.truth(true)
 	case "--rcheck", "--update", "--remove":
 		r.recent.looks, r.recent.not = true, r.not
 	case "--hitcount":
 		r.recent.hits = true
 	}
+}
+
+// reachesHost reports whether a list of address types holds for an address of this host
+// (xt_addrtype.c): over IPv4 it has one type, LOCAL; over IPv6 everything on the list has to hold, and
+// it is UNICAST, too.
+func reachesHost(types []string, v6 bool) bool {
+	if !v6 {
+		return slices.Contains(types, "LOCAL")
+	}
+	routed := slices.ContainsFunc(types, func(t string) bool { return t == "LOCAL" || t == "ANYCAST" || t == "UNREACHABLE" })
+	return !slices.Contains(types, "MULTICAST") && !slices.Contains(types, "UNSPEC") && (!routed || slices.Contains(types, "LOCAL"))
 }
 
 // ctStates compiles a list of states. DNAT stands among them, though it is none.

@@ -48,7 +48,7 @@ func Parse(name string, data []byte) (Ruleset, error) {
 func parseAny(name string, data []byte) (kind string, p *program, err error) {
 	switch start := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n"); {
 	case len(start) == 0:
-		return "", nil, errors.New("the export is empty; a host without rules exports a few lines, too")
+		return "", nil, errors.New("the export is empty: the command failed, or was iptables-save on a host without its rules; export with nft -j list ruleset")
 	case start[0] == '{' && bytes.Contains(start[:min(len(start), 64)], []byte(`"nftables"`)):
 		p, err = parseNFT(start)
 		return KindNFTables, p, err

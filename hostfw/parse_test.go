@@ -46,7 +46,7 @@ func TestParseTellsKindsApart(t *testing.T) {
 
 func TestParseMistakes(t *testing.T) {
 	for export, message := range map[string]string{
-		"":                   "hostfw: f: the export is empty; a host without rules exports a few lines, too",
+		"":                   "hostfw: f: the export is empty: the command failed, or was iptables-save on a host without its rules; export with nft -j list ruleset",
 		"hello":              "hostfw: f: this is no rule set of a known kind; known are nft -j list ruleset, iptables-save, and the two exports of Windows",
 		`{"nftables": [`:     "hostfw: f: the export of nftables is not complete JSON",
 		`{"nftables": [}`:    "hostfw: f: the export of nftables is not JSON: mistake at byte 15",
@@ -223,6 +223,26 @@ COMMIT
 `)
 	assert.Equal(t, hostfw.Accept, decide(r, "192.0.2.1", 22).Action)
 	assert.Equal(t, "the export holds rules for IPv4 only (ip6tables-save shows those for IPv6)", decide(r, "2001:db8::1", 22).Unmodelled)
+}
+
+// TestIPTablesNever is about options that hold for each packet or for none, which differs by IP version.
+func TestIPTablesNever(t *testing.T) {
+	for options, in := range map[string]struct{ v4, v6 bool }{
+		"-m recent --set --name a":                   {true, true},
+		"-m recent ! --set --name a":                 {false, false},
+		"-m addrtype --dst-type LOCAL":               {true, true},
+		"-m addrtype ! --dst-type LOCAL":             {false, false},
+		"-m addrtype --dst-type UNICAST":             {false, true},
+		"-m addrtype ! --dst-type UNICAST":           {true, false},
+		"-m addrtype --dst-type UNICAST,LOCAL":       {true, true},
+		"-m addrtype --dst-type MULTICAST,LOCAL":     {true, false},
+		"-m addrtype --dst-type ANYCAST":             {false, false},
+		"-m addrtype --dst-type UNICAST,UNREACHABLE": {false, false},
+	} {
+		rules := "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp " + options + " -j ACCEPT\nCOMMIT\n"
+		assert.Equal(t, in.v4, decide(parse(t, "rules.v4", rules), "192.0.2.1", 9).Action == hostfw.Accept, options)
+		assert.Equal(t, in.v6, decide(parse(t, "rules.v6", rules), "2001:db8::1", 9).Action == hostfw.Accept, options)
+	}
 }
 
 func TestIPTablesVersions(t *testing.T) {

@@ -3,6 +3,8 @@ package hostfw_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -326,3 +328,88 @@ func TestRealExpressions(t *testing.T) {
 		})
 	}
 }
+
+// someOptions are matches of iptables, modelled or not, for both IP versions but where an address or a
+// module says which.
+var someOptions = []string{
+	"-m mark --mark 0", "-m mark ! --mark 0", "-m mark --mark 1/1", "-m connmark --mark 0", "-m connmark ! --mark 0", "-m mac --mac-source 02:00:00:00:00:01", "-m mac ! --mac-source 02:00:00:00:00:01",
+	"-m length --length 0:100", "-m length ! --length 0:100", "-m statistic --mode nth --every 1 --packet 0", "-m statistic --mode random --probability 1", "-m string --string xyz --algo bm", "-m string ! --string xyz --algo bm",
+	"-m time --timestart 00:00 --timestop 23:59", "-m u32 --u32 \"0&0=0\"", "-m bpf --bytecode \"1,6 0 0 65535\"", "-m dscp --dscp 0", "-m dscp ! --dscp 0", "-m cpu --cpu 99", "-m cpu ! --cpu 99", "-m devgroup --src-group 0", "-m devgroup ! --src-group 0",
+	"-m policy --dir in --pol none", "-m policy --dir in --pol ipsec", "-m socket", "-m socket --transparent", "-m rpfilter", "-m rpfilter --invert", "-m rpfilter --loose", "-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1",
+	"-m conntrack --ctstate NEW", "-m conntrack ! --ctstate NEW", "-m conntrack --ctstate NEW,UNTRACKED", "-m conntrack --ctstate UNTRACKED", "-m conntrack --ctstate INVALID", "-m conntrack --ctstate DNAT", "-m conntrack ! --ctstate DNAT", "-m conntrack --ctstate SNAT",
+	"-m conntrack ! --ctstate SNAT", "-m conntrack --ctstate NEW,SNAT", "-m conntrack --ctdir ORIGINAL", "-m conntrack --ctdir REPLY", "-m conntrack --ctstatus NONE", "-m conntrack --ctstatus CONFIRMED", "-m conntrack --ctproto tcp", "-m conntrack --ctorigdstport 80", "-m conntrack ! --ctorigdstport 80",
+	"-m state --state NEW", "-m state ! --state ESTABLISHED,RELATED", "-m connbytes --connbytes 0:1000 --connbytes-dir both --connbytes-mode packets", "-m connlimit --connlimit-above 1000", "-m connlimit ! --connlimit-above 1000", "-m connlimit --connlimit-upto 1000",
+	"-m limit --limit 1000/sec --limit-burst 1000", "-m hashlimit --hashlimit-upto 1000/sec --hashlimit-burst 1000 --hashlimit-name a --hashlimit-mode srcip", "-m hashlimit --hashlimit-above 1000/sec --hashlimit-burst 1000 --hashlimit-name b --hashlimit-mode srcip", "-m quota --quota 100000000",
+	"-m recent --set --name r1", "-m recent ! --set --name r1", "-m recent --rcheck --name r2", "-m recent ! --rcheck --name r2", "-m recent --update --seconds 60 --hitcount 19 --name r3", "-m recent ! --update --seconds 60 --hitcount 19 --name r3",
+	"-m addrtype --dst-type LOCAL", "-m addrtype ! --dst-type LOCAL", "-m addrtype --dst-type UNICAST", "-m addrtype --src-type LOCAL", "-m addrtype --src-type UNICAST", "-m addrtype ! --src-type LOCAL", "-m addrtype --dst-type LOCAL --limit-iface-in", "-m addrtype --dst-type BROADCAST,MULTICAST", "-m addrtype --dst-type UNICAST,LOCAL", "-m addrtype --dst-type MULTICAST,LOCAL", "-m addrtype ! --dst-type UNICAST", "-m addrtype --dst-type ANYCAST",
+	"-m pkttype --pkt-type unicast", "-m pkttype ! --pkt-type unicast", "-m pkttype --pkt-type broadcast", "-m pkttype ! --pkt-type multicast", "-i eth0", "! -i eth0", "-i eth+", "! -i eth+", "-i +", "-i lo",
+	"-s 192.0.2.1", "! -s 192.0.2.0/24", "-s 192.0.2.1/255.255.0.255", "! -s 192.0.2.1/255.255.0.255", "-m iprange --src-range 192.0.2.0-192.0.2.255", "-m iprange ! --dst-range 192.0.2.0-192.0.2.255", "-d 192.0.2.10", "! -d 192.0.2.11", "-f", "! -f", "-m ttl --ttl-eq 64", "-m ttl --ttl-lt 64", "-m ecn --ecn-ip-ect 0", "-m realm --realm 0",
+	"-s 2001:db8::1", "! -s 2001:db8::/64", "-s 2001:db8::1/ffff:ffff::ffff", "-m iprange --src-range 2001:db8::-2001:db8::ff", "-m hl --hl-eq 64", "-m frag --fragfirst", "-m frag", "-m rt --rt-type 0", "-m rt ! --rt-type 0", "-m hbh", "-m dst", "-m ah", "-m ah ! --ahspi 5", "-m mh", "-m ipv6header --header hop --soft", "-m ipv6header ! --header hop --soft", "-m ipv6header --header none", "-m srh",
+	"-m tcp --sport 1024:65535", "-m tcp ! --sport 1024:65535", "-m tcp --syn", "-m tcp ! --syn", "-m tcp --tcp-flags ALL SYN", "-m tcp ! --tcp-flags ALL SYN", "-m tcp --tcp-flags SYN,ACK SYN", "-m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN", "-m tcp --tcp-flags ALL NONE", "-m tcp ! --tcp-flags ALL NONE", "-m tcp --tcp-option 2", "-m tcp ! --tcp-option 2", "-m tcpmss --mss 1000:1500", "-m multiport --sports 1024:65535", "-m multiport ! --sports 80,443", "-m multiport --ports 1:65535",
+	"-m osf --genre Linux", "-m comment --comment \"-j DROP\"", "-m comment --comment x -m mark --mark 0 -m conntrack --ctstate NEW",
+}
+
+// TestRealOptions is TestRealExpressions for the matches of iptables.
+func TestRealOptions(t *testing.T) {
+	t.Parallel()
+	nft := realsrv.Need(t, "nft")
+	p, scratch := realsrv.NewPair(t), realsrv.NewNetns(t)
+	talkative(t, p)
+	file := filepath.Join(t.TempDir(), "rules")
+	type block struct{ option, raw, filter string } // lines of the two tables
+	loaded := map[string]bool{}
+	for version, program := range []string{"iptables", "ip6tables"} {
+		restore := realsrv.Need(t, program+"-nft-restore")
+		load := func(ns *realsrv.Netns, blocks []block) (string, error) {
+			var raw, filter strings.Builder
+			for _, b := range blocks {
+				raw.WriteString(b.raw)
+				filter.WriteString(b.filter)
+			}
+			ruleset := "*raw\n:PREROUTING ACCEPT [0:0]\n" + raw.String() + "COMMIT\n*filter\n:INPUT DROP [0:0]\n" +
+				"-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n-A INPUT -p " + []string{"icmp", "ipv6-icmp"}[version] + " -j ACCEPT\n" + filter.String() + "COMMIT\n"
+			require.NoError(t, os.WriteFile(file, []byte(ruleset), 0o600))
+			return realsrv.Run(t, realsrv.Cmd{Path: restore, Args: []string{file}, Netns: ns})
+		}
+		// What this kernel or this IP version does not have is found out by halves, apart.
+		var known func([]block) []block
+		known = func(blocks []block) []block {
+			if _, err := load(scratch, blocks); err == nil {
+				return blocks
+			}
+			if len(blocks) == 1 {
+				return nil
+			}
+			half := len(blocks) / 2
+			return append(known(blocks[:half:half]), known(blocks[half:])...)
+		}
+		var all []block
+		for i, option := range someOptions {
+			for _, protocol := range []string{"tcp", "udp"} {
+				on := func(n int) string { return fmt.Sprintf("-p %s --dport %d ", protocol, optionPort(i)+uint16(n)) }
+				all = append(all, block{option, "", "-A INPUT " + on(0) + option + " -j ACCEPT\n-A INPUT " + on(1) + option + " -j DROP\n-A INPUT " + on(1) + "-j ACCEPT\n"},
+					block{option, "-A PREROUTING " + on(2) + option + " -j DROP\n", "-A INPUT " + on(2) + "-j ACCEPT\n"})
+			}
+		}
+		all = known(all)
+		for _, b := range all {
+			loaded[b.option] = true
+		}
+		out, err := load(p.Host, all)
+		require.NoError(t, err, out)
+	}
+	var ports []uint16
+	for i, option := range someOptions {
+		if loaded[option] {
+			ports = append(ports, optionPort(i), optionPort(i)+1, optionPort(i)+2)
+		} else {
+			t.Log("not known here:", option)
+		}
+	}
+	assert.Greater(t, len(ports), 3*len(someOptions)*3/4)
+	told := proveTold(t, p, export(t, p, nft, true), ports, nil)
+	t.Logf("%d of %d options; %d answers of %d", len(ports)/3, len(someOptions), told, 8*len(ports))
+}
+
+// optionPort is the first of three ports for one of someOptions.
+func optionPort(i int) uint16 { return uint16(2000 + 10*i) }
