@@ -56,6 +56,63 @@ func TestRealRandomDoubts(t *testing.T) {
 	}
 }
 
+// TestRealRandomNAT is TestRealRandomFirewalls with destinations that are rewritten: to other ports, and
+// to the host's own address, of which an export does not say that it is.
+func TestRealRandomNAT(t *testing.T) {
+	t.Parallel()
+	nft := realsrv.Need(t, "nft")
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			rules := randomNAT(rand.New(rand.NewPCG(seed, 10)))
+			t.Log(rules)
+			p := realsrv.NewPair(t)
+			talkative(t, p)
+			load(t, p, nft, rules)
+			told := proveTold(t, p, export(t, p, nft, false), realPorts, nil)
+			t.Logf("%d answers of %d", told, 8*len(realPorts))
+		})
+	}
+}
+
+// randomNAT is chains of type nat between filters that look at packets before and after.
+func randomNAT(r *rand.Rand) string {
+	var b strings.Builder
+	port := func() uint16 { return pick(r, realPorts...) }
+	on := func() string {
+		a, z := port(), port()
+		span := fmt.Sprintf("{ %d, %d-%d }", port(), min(a, z), min(a, z)+uint16(r.IntN(40)))
+		return strings.TrimSpace(pick(r, "", "", "ip saddr 192.0.2.0/24", "ip6 saddr != 2001:db8:1::/64", "ip daddr 192.0.2.10", `iifname "eth0"`, "ct state new", "ct status dnat", "ct status ! dnat") +
+			" " + pick(r, "tcp dport "+span, "udp dport "+span, "tcp dport != "+span, "meta l4proto { tcp, udp } th dport "+span, fmt.Sprintf("meta l4proto { tcp, udp } th dport %d", port())))
+	}
+	chain := func(name, base string, n int, verdict func() string) {
+		fmt.Fprintf(&b, "\tchain %s {\n\t\t%s\n", name, base)
+		for range n {
+			match, then := on(), verdict()
+			for strings.Contains(match, "ip6 ") && strings.Contains(then, "ip to") || strings.Contains(match, "ip ") && strings.Contains(then, "ip6 to") {
+				then = verdict() // nft refuses one IP version behind the other
+			}
+			fmt.Fprintf(&b, "\t\t%s %s\n", match, then)
+		}
+		b.WriteString("\t}\n")
+	}
+	filter := func() string { return pick(r, "accept", "drop", "accept", "counter") }
+	nat := func() string {
+		return pick(r, "accept", "return", "redirect", fmt.Sprintf("redirect to :%d", port()), fmt.Sprintf("redirect to :%d", port()), "dnat ip to 192.0.2.10",
+			fmt.Sprintf("dnat ip to 192.0.2.10:%d", port()), fmt.Sprintf("dnat ip6 to [2001:db8::10]:%d", port()), "dnat ip6 to 2001:db8::10")
+	}
+	b.WriteString("table inet drawn {\n")
+	chain("raw", "type filter hook prerouting priority -300; policy accept;", 1, func() string { return pick(r, "accept", "counter", "notrack", "drop") })
+	chain("mangle", "type filter hook prerouting priority -150; policy accept;", 2, filter)
+	chain("nat1", "type nat hook prerouting priority -100; policy accept;", 5, nat)
+	chain("nat2", "type nat hook prerouting priority 10; policy accept;", 3, nat)
+	chain("between", "type filter hook prerouting priority 0; policy accept;", 2, filter)
+	chain("input", "type filter hook input priority 0; policy drop;\n\t\tct state established accept\n\t\tmeta l4proto { icmp, ipv6-icmp } accept", 8, filter)
+	chain("last", "type filter hook input priority 10; policy accept;", 2, filter)
+	b.WriteString("}\n")
+	return b.String()
+}
+
 // TestRealRandomIPTables is the same for iptables.
 func TestRealRandomIPTables(t *testing.T) {
 	t.Parallel()
