@@ -44,6 +44,9 @@ var ErrNotAccepted = errors.New("securl: not accepted")
 // address (siteURL) or a parameter (rid) names decides about nothing but the answer "sign in
 // first", which carries the key on to the login page.
 //
+// It answers what versions 3.1, 4.0 and 4.1 of the published library ask, and other clients that do
+// without siteURL.
+//
 // Not offered: images that are composed on request (uImage), asynchronous queries, assets, and
 // the interface that design tools use. E-mail can be triggered to the recipient who has signed
 // in, not to another.

@@ -17,10 +17,6 @@ import (
 	"github.com/connsec/connsec"
 )
 
-// serviceToken is what clients append to the access token. It stands for an instance of a
-// project, of which there is one here.
-const serviceToken = "gate"
-
 // xmplAPI serves the interface.
 type xmplAPI struct {
 	XMPL
@@ -125,7 +121,8 @@ func (x *xmplAPI) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if r.Method == http.MethodOptions {
 		head.Set("Access-Control-Allow-Methods", "GET, POST, PUT")
-		head.Set("Access-Control-Allow-Headers", "Content-Type, xmpSecurityToken, accessToken")
+		// Version 4 of the library sends its own switches along: those after accessToken.
+		head.Set("Access-Control-Allow-Headers", "Content-Type, xmpSecurityToken, accessToken, auth, json, static, isLogin, updateStore")
 		head.Set("Access-Control-Max-Age", "600")
 	}
 }
@@ -158,29 +155,31 @@ type verb struct {
 	call   func(*xmplCall) (any, error)
 }
 
-// route finds what is asked for.
+// route finds what is asked for. XMPL servers mind neither case nor a slash at the end, and
+// version 4 of the library asks for "adorvalues/".
 func (c *xmplCall) route() (any, error) {
 	path, ok := strings.CutPrefix(c.r.URL.Path, c.Prefix+"/v1/projects/")
 	if !ok {
 		return nil, refusedAs(http.StatusNotFound, "there is no such call")
 	}
+	path = strings.TrimSuffix(path, "/")
 	var verbs []verb
-	switch path {
+	switch strings.ToLower(path) {
 	case "context":
 		verbs = []verb{{http.MethodPost, (*xmplCall).context}}
-	case "auth/signIn":
+	case "auth/signin":
 		verbs = []verb{{http.MethodPost, (*xmplCall).signIn}}
-	case "auth/signOut":
+	case "auth/signout":
 		verbs = []verb{{http.MethodPost, (*xmplCall).signOut}}
 	default:
 		token, rest, _ := strings.Cut(path, "/")
 		if !c.project(token) {
 			return nil, refused("there is no such project")
 		}
-		switch rest {
-		case "adorValues/context":
+		switch strings.ToLower(rest) {
+		case "adorvalues/context":
 			verbs = []verb{{http.MethodGet, (*xmplCall).contextValues}}
-		case "adorValues":
+		case "adorvalues":
 			verbs = []verb{{http.MethodGet, (*xmplCall).values}, {http.MethodPost, (*xmplCall).register}, {http.MethodPut, (*xmplCall).update}}
 		case "events":
 			verbs = []verb{{http.MethodPost, (*xmplCall).event}}
@@ -259,20 +258,49 @@ func (x *xmplAPI) siteRecipient(address string) (string, error) {
 	return x.site.recipientKey(u)
 }
 
-// named is the recipient that a call is about: by the page's address, or else as cached by the
-// browser.
+// named is the recipient that the first call of a page is about: by the page's address, or else
+// as the parameter rid says, or as cached by the browser.
 func (c *xmplCall) named(address, cached string) (string, error) {
+	rid, err := c.addressed(address)
+	if rid != "" || err != nil {
+		return rid, err
+	}
+	if rid, err = c.parameter(); rid != "" || err != nil {
+		return rid, err
+	}
+	if cached = stated(cached); address == "" || cached == "" {
+		return "", nil
+	}
+	if !validRID(cached) {
+		return "", refused("the recipient is damaged")
+	}
+	return cached, nil
+}
+
+func (c *xmplCall) addressed(address string) (string, error) {
 	rid, err := c.siteRecipient(address)
 	if err != nil {
 		return "", refused("the address of the page is damaged")
 	}
-	if rid == "" && address != "" && cached != "" {
-		if !validRID(cached) {
-			return "", refused("the recipient is damaged")
-		}
-		rid = cached
-	}
 	return rid, nil
+}
+
+// parameter is the recipient in the parameter rid, or "". Version 4 of the library does not encode
+// the address of the page, so that rid may have been part of that.
+func (c *xmplCall) parameter() (string, error) {
+	rid, err := parameter(c.r.URL, "rid")
+	if err != nil {
+		return "", refused("the recipient is damaged")
+	}
+	return stated(rid), nil
+}
+
+// stated returns a key unless it is what scripts make of one that they do not have.
+func stated(rid string) string {
+	if rid == "null" || rid == "undefined" {
+		return ""
+	}
+	return rid
 }
 
 // body reads the JSON object of a request.
@@ -309,7 +337,10 @@ func parseXMPL(b []byte, into any) error {
 	return nil
 }
 
-// context is the first call of pages that need no data, and of those without a recipient.
+// context is the first call of pages that need no data, and of those without a recipient. The
+// service token stands for an instance of the project, of which there is one here: it is the access
+// token, because version 3 of the library puts the two together only where they differ, and version
+// 4 sends the service token instead of it.
 func (c *xmplCall) context() (any, error) {
 	var in struct {
 		AccessToken, SiteURL string
@@ -326,13 +357,13 @@ func (c *xmplCall) context() (any, error) {
 		return nil, err
 	}
 	if rid == "" { // an anonymous page
-		return map[string]any{"serviceToken": serviceToken, "recipientID": nil}, nil
+		return map[string]any{"serviceToken": c.AccessToken, "recipientID": nil}, nil
 	}
 	s, err := c.session(rid)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"serviceToken": serviceToken, "recipientID": s.rid}, nil
+	return map[string]any{"serviceToken": c.AccessToken, "recipientID": s.rid}, nil
 }
 
 func (c *xmplCall) signIn() (any, error) {

@@ -237,7 +237,7 @@ func TestXMPLStory(t *testing.T) {
 
 	r = p.open("/campaign/ann", "First", "City")
 	require.Equal(t, http.StatusOK, r.status, r.text)
-	assert.JSONEq(t, `{"login":{"recipientID":"ann","serviceToken":"gate"},"result":{"First":"First of ann","City":"Oslo"}}`, r.text)
+	assert.JSONEq(t, `{"login":{"recipientID":"ann","serviceToken":"`+projectToken+`"},"result":{"First":"First of ann","City":"Oslo"}}`, r.text)
 	assert.JSONEq(t, `{"First":"First of ann"}`, p.get(url.Values{"rid": {"ann"}, "resolved": {"First"}}).text)
 	assert.JSONEq(t, `{"First":"First of ann","City":"Oslo","User":"ann@example.com"}`, p.get(nil).text, "without names, all but the password")
 
@@ -272,11 +272,11 @@ func TestXMPLContext(t *testing.T) {
 		return p.call("POST", xmplPrefix+"context", map[string]any{"accessToken": projectToken, "siteURL": site, "cached": cached})
 	}
 	r := ask(nil, map[string]any{"serviceToken": nil, "recipientID": "ann"})
-	assert.JSONEq(t, `{"serviceToken":"gate","recipientID":null}`, r.text, "an anonymous page, which asks for nobody")
+	assert.JSONEq(t, `{"serviceToken":"`+projectToken+`","recipientID":null}`, r.text, "an anonymous page, which asks for nobody")
 	closed(t, ask(p.url+"/campaign/ann", nil), "ann")
 	closed(t, ask(p.url+"/campaign/index.html", map[string]any{"recipientID": "ann"}), "ann")
 	p.signIn("ann", annPassword)
-	assert.JSONEq(t, `{"serviceToken":"gate","recipientID":"ann"}`, ask(p.url+"/campaign/ann", nil).text)
+	assert.JSONEq(t, `{"serviceToken":"`+projectToken+`","recipientID":"ann"}`, ask(p.url+"/campaign/ann", nil).text)
 	closed(t, ask(p.url+"/campaign/bob", nil), "bob")
 }
 
@@ -561,7 +561,10 @@ func TestXMPLOrigins(t *testing.T) {
 	p := &pageScript{t: t, client: b.client, url: s.server.URL, header: map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": home}}
 	r := p.call("OPTIONS", xmplPrefix+projectToken+"/adorValues", nil)
 	assert.Equal(t, home, r.header.Get("Access-Control-Allow-Origin"))
-	assert.Contains(t, r.header.Get("Access-Control-Allow-Headers"), "xmpSecurityToken")
+	allowed := strings.Split(strings.ToLower(r.header.Get("Access-Control-Allow-Headers")), ", ")
+	for _, name := range []string{"content-type", "xmpsecuritytoken", "accesstoken", "auth", "json", "static", "islogin", "updatestore"} {
+		assert.Contains(t, allowed, name, "what versions 3 and 4 of the library send")
+	}
 	assert.Empty(t, r.header.Get("Access-Control-Allow-Credentials"))
 	assert.Equal(t, "Origin", r.header.Get("Vary"))
 	require.Equal(t, http.StatusOK, p.signIn("ann", annPassword).status)
@@ -573,6 +576,59 @@ func TestXMPLOrigins(t *testing.T) {
 	p.header["Origin"] = "https://www.customer.example.evil.example"
 	r = p.call("OPTIONS", xmplPrefix+projectToken+"/adorValues", nil)
 	assert.Empty(t, r.header.Get("Access-Control-Allow-Origin"))
+}
+
+// TestXMPLLibrary4 asks as versions 4.0 and 4.1 of the published library do: in other letters, with a
+// slash at the end, with the address of the page as it stands, and with the service token alone.
+func TestXMPLLibrary4(t *testing.T) {
+	d := newDatabase(t)
+	s := newProtectedSite(t, withXMPL(d, func(x *securl.XMPL) {
+		x.Trigger = func(context.Context, string, string, json.RawMessage) error { return nil }
+	}))
+	p := s.page(t)
+	p.header = map[string]string{"auth": "true", "json": "true", "static": "false", "updateStore": "true", "Content-Type": "application/json", "xmpSecurityToken": "null"}
+	first := func(query, page string) xmplReply {
+		return p.call("GET", xmplPrefix+projectToken+"/adorvalues/context?ieNoCache=1&adors=First&adors=City&login=true"+query+"&siteURL="+p.url+page, nil)
+	}
+	const own = "/campaign/index.html?xmpmedia=Web&rid=ann"
+	closed(t, first("", own), "ann")
+	closed(t, first("&cachedRecipientID=null&cachedServiceToken=null", "/campaign/ann"), "ann")
+	closed(t, first("&rid=null", "/campaign/offers.html"), "")
+	closed(t, first("&rid=bob", "/campaign/ann"), "ann") // a key that the browser remembers from another page
+
+	p.header["isLogin"] = "true"
+	r := p.call("POST", xmplPrefix+"auth/signIn", map[string]string{"RecipientID": "ann", "AccessToken": projectToken, "Password": annPassword, "SiteURL": p.url + own})
+	require.Equal(t, http.StatusOK, r.status, r.text)
+	p.header["xmpSecurityToken"] = r.SecurityToken
+	delete(p.header, "isLogin")
+
+	r = first("", own)
+	require.Equal(t, http.StatusOK, r.status, r.text)
+	assert.Equal(t, "ann", r.Login.RecipientID)
+	assert.Equal(t, map[string]string{"First": "First of ann", "City": "Oslo"}, r.Result)
+	path := xmplPrefix + r.Login.ServiceToken // which stands for all
+	assert.Equal(t, projectToken, r.Login.ServiceToken)
+	assert.JSONEq(t, `{"City":"Oslo"}`, p.call("GET", path+"/adorvalues/?ieNoCache=1&adors=City&rid=ann&siteURL="+p.url+own, nil).text)
+	assert.JSONEq(t, `{"City":"Oslo"}`, p.call("GET", path+"/adorvalues/?ieNoCache=1&adors=City&siteURL="+p.url+"/campaign/ann", nil).text)
+	assert.JSONEq(t, `{"City":"Bergen"}`, p.call("PUT", path+"/adorValues?adors=City&rid=ann", map[string]string{"City": "Bergen"}).text)
+	assert.Equal(t, http.StatusOK, p.call("POST", path+"/touchpoints/trigger", map[string]string{"recipientID": "ann", "touchPointID": "t"}).status)
+	assert.Equal(t, http.StatusOK, p.call("POST", path+"/events", map[string]any{"recipientID": "null", "type": "Page Visit"}).status)
+
+	// What other clients of XMPL servers ask.
+	assert.Equal(t, "First of ann", p.call("GET", path+"/adorvalues/context?rid=ann&adors=First", nil).Result["First"])
+	closed(t, p.call("GET", path+"/adorvalues/context?rid=bob&adors=First", nil), "bob")
+	// A referred recipient on a page of one's own, or one whose address differs from the page.
+	r = p.call("GET", path+"/adorvalues/?adors=First&rid=bob&siteURL="+p.url+own, nil)
+	assert.Equal(t, http.StatusBadRequest, r.status, "two of them, as it seems")
+	assert.NotContains(t, r.text, "First of")
+	closed(t, p.call("GET", path+"/adorvalues/?adors=First&rid=bob&siteURL="+p.url+"/campaign/ann", nil), "bob")
+	closed(t, p.call("GET", path+"/adorvalues/?adors=First&siteURL="+p.url+"/campaign/bob", nil), "bob")
+	assert.Equal(t, http.StatusBadRequest, p.call("GET", path+"/adorvalues/?siteURL="+p.url+"/campaign/a%252fb", nil).status)
+
+	r = p.call("POST", xmplPrefix+"context/", map[string]any{"accessToken": projectToken, "cached": map[string]any{"recipientID": "null"}})
+	assert.JSONEq(t, `{"serviceToken":"`+projectToken+`","recipientID":null}`, r.text)
+	assert.Equal(t, http.StatusOK, p.call("POST", xmplPrefix+"AUTH/SIGNOUT/", map[string]string{"RecipientID": "ann"}).status)
+	closed(t, first("", own), "ann")
 }
 
 // TestXMPLOwnOriginListed: a site that is listed among the others is still itself.

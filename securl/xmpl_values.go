@@ -52,7 +52,7 @@ func (c *xmplCall) contextValues() (any, error) {
 		return nil, err
 	}
 	return map[string]any{
-		"login":  map[string]any{"serviceToken": serviceToken, "recipientID": s.rid},
+		"login":  map[string]any{"serviceToken": c.AccessToken, "recipientID": s.rid},
 		"result": result,
 	}, nil
 }
@@ -70,11 +70,16 @@ func (c *xmplCall) values() (any, error) {
 	return c.read(s, true, listed(q, "adors"), listed(q, "resolved"))
 }
 
-// sessionOf returns the session of the recipient in the parameter rid, or of whoever it is.
+// sessionOf returns the session of the recipient in the parameter rid, or else of the one in the
+// address of the page, or of whoever it is. The parameter counts first here: it may be a referred
+// recipient, on a page of the one who has signed in.
 func (c *xmplCall) sessionOf(q url.Values) (session, error) {
-	rid, err := parameter(&url.URL{RawQuery: q.Encode()}, "rid")
+	rid, err := c.parameter()
+	if rid == "" && err == nil {
+		rid, err = c.addressed(q.Get("siteURL"))
+	}
 	if err != nil {
-		return session{}, refused("the recipient is damaged")
+		return session{}, err
 	}
 	return c.session(rid)
 }
@@ -327,7 +332,7 @@ func (c *xmplCall) event() (any, error) {
 // ownOnly refuses a recipient in the content who is not the session's.
 func (c *xmplCall) ownOnly(s session, rid string) error {
 	switch {
-	case rid == "" || validRID(rid) && c.door.same(c.r.Context(), rid, s):
+	case stated(rid) == "" || validRID(rid) && c.door.same(c.r.Context(), rid, s):
 		return nil
 	case !validRID(rid):
 		return signInFirst("")
