@@ -136,7 +136,7 @@ func sameOrigin(r *http.Request) bool {
 	case "":
 		origin := r.Header.Get("Origin")
 		u, err := url.Parse(origin)
-		return origin == "" || err == nil && strings.EqualFold(u.Host, r.Host)
+		return origin == "" || err == nil && u.Scheme == "https" && strings.EqualFold(u.Host, r.Host)
 	}
 	return false
 }

@@ -647,7 +647,20 @@ func TestXMPLOwnOriginListed(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		require.Equal(t, http.StatusOK, w.Code, w.Body)
-		assert.NotEmpty(t, w.Result().Cookies(), "the gate's cookie is set")
+		cookies := w.Result().Cookies()
+		require.NotEmpty(t, cookies, "the gate's cookie is set")
+
+		// The same page over HTTP is another one, which somebody on the path may have written.
+		for origin, status := range map[string]int{"https://" + gateHost: http.StatusOK, "http://" + gateHost: http.StatusBadRequest} {
+			r = httptest.NewRequest("GET", "https://"+gateHost+xmplPrefix+projectToken+"/adorValues?rid=ann", nil)
+			r.Header.Set("Origin", origin)
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			w = httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			assert.Equal(t, status, w.Code, origin)
+		}
 	}
 }
 
