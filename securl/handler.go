@@ -193,17 +193,18 @@ func (g *guard) protected(w http.ResponseWriter, r *http.Request) {
 		g.unavailable(w, r, err)
 		return
 	}
-	ended := err != nil && token != "" && (rid == "" || rid == hint)
+	after := err != nil && token != "" // somebody's session in this browser has ended
+	ended := after && (rid == "" || rid == hint)
 	if rid == "" {
 		rid = hint
 	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
 	case rid == "":
-		g.pages.message(w, r, http.StatusForbidden, msgNoRID)
+		g.pages.messageAfter(w, r, http.StatusForbidden, msgNoRID, after)
 	case !safe:
 		// A form's content cannot be kept until after the sign-in.
-		g.pages.message(w, r, http.StatusForbidden, msgSignInFirst)
+		g.pages.messageAfter(w, r, http.StatusForbidden, msgSignInFirst, after)
 	default:
 		g.redirect(w, r, g.loginURL(r.URL, rid, ended), http.StatusSeeOther)
 	}

@@ -253,11 +253,16 @@ func (p *pages) form(w http.ResponseWriter, r *http.Request, status int, f formD
 }
 
 func (p *pages) message(w http.ResponseWriter, r *http.Request, status int, m message) {
+	p.messageAfter(w, r, status, m, m == msgSignedOut)
+}
+
+// messageAfter is message. After says that a session in this browser has ended; see guard.left.
+func (p *pages) messageAfter(w http.ResponseWriter, r *http.Request, status int, m message, after bool) {
 	t := p.words(r)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "60")
 	}
-	p.write(w, r, status, pageData{Words: t, Title: t.messages[m][0], Text: t.messages[m][1], SignOut: m == msgSignOut, Left: p.left(m == msgSignedOut)})
+	p.write(w, r, status, pageData{Words: t, Title: t.messages[m][0], Text: t.messages[m][1], SignOut: m == msgSignOut, Left: p.left(after)})
 }
 
 // left is the address of the picture, on pages that follow a session.

@@ -267,6 +267,29 @@ func TestBackFromAnotherLink(t *testing.T) {
 	assert.NotContains(t, v.text(t), amelie.name)
 }
 
+// TestBackFromLateForm: a form that comes when the hour is over is refused, and the page that it was
+// on is not behind it.
+func TestBackFromLateForm(t *testing.T) {
+	realsrv.Need(t, "chromium")
+	c := &clock{}
+	s, err := start(options{listen: "127.0.0.1:0", now: c.now})
+	require.NoError(t, err)
+	t.Cleanup(s.close)
+	v := visit(t, s)
+	amelie := people[0]
+	v.do(t, "open the link", chromedp.Navigate(s.url+amelie.key))
+	v.signIn(t, amelie.password)
+	assert.Equal(t, "Hello Amelie Laurent", v.heading(t))
+	c.pass(time.Hour)
+	// The form of the page, as one of the site's own would be: it posts to a page of the recipient.
+	_ = ask(t, v, chromedp.Evaluate[string](`document.querySelector("header form").action = location.href`))
+	v.press(t, "header button")
+	assert.Equal(t, "You are not signed in", v.heading(t))
+	v.do(t, "back button", chromedp.NavigateBack())
+	assert.Equal(t, base+"login", v.where(t))
+	assert.NotContains(t, v.text(t), amelie.name)
+}
+
 // call asks the XMPL interface as a script of a page does, and returns "status body".
 const call = `(async () => {
 	const answer = await fetch("/XMPieXMPL_REST_API/v1/projects/" + %q, {method: %q, headers: %s, body: %s});
