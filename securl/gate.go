@@ -39,8 +39,9 @@ type Gate struct {
 	// "favicon.ico", for GET and HEAD. Case counts. Default none.
 	Public []string
 	// Pages are names directly below Base that look like recipient keys and are pages, such as
-	// "enroll". Names that end like a file (".html") need not be listed. Default none: every
-	// other name is a key, and needs a sign-in with it.
+	// "enroll"; a slash behind a name makes no difference, here or in an address. Names that end
+	// like a file (".html") need not be listed. Default none: every other name is a key, and needs a
+	// sign-in with it.
 	Pages []string
 	// Login is the sign-in page.
 	Login LoginPage

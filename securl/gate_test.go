@@ -324,7 +324,36 @@ func TestGateLetsBrowsersForget(t *testing.T) {
 	for _, link := range []string{"/campaign/ann", "/campaign/bob"} {
 		assert.Contains(t, b.get(b.get(link).Header.Get("Location")).body, `<img src="/campaign/signout?left"`, "whoever comes next")
 	}
+	late := b.post("/campaign/index.html?rid=ann", nil)
+	assert.Equal(t, http.StatusForbidden, late.StatusCode)
+	assert.Contains(t, late.body, leftPicture, "a form that comes too late")
 	assert.NotContains(t, p.browser(t).get("/campaign/login?rid=ann").body, "<img", "there was no session")
+	assert.NotContains(t, p.browser(t).post("/campaign/ann", nil).body, "<img", "nor here")
+}
+
+// TestGateSlashAtTheEnd: a PURL is the same with a slash behind it, and so is every other name.
+func TestGateSlashAtTheEnd(t *testing.T) {
+	p := newProtectedSite(t, func(g *securl.Gate) { g.Pages = []string{"enroll", "more/"} })
+	b := p.browser(t)
+	good := b.signIn("/campaign/ann/?x=1", annPassword)
+	require.Equal(t, http.StatusSeeOther, good.StatusCode, good.body)
+	assert.Equal(t, "/campaign/ann/?x=1", good.Header.Get("Location"))
+	assert.Contains(t, b.get("/campaign/ann/?x=1").body, "path=/campaign/ann/ who=ann")
+	assert.Contains(t, b.get("/campaign/ann").body, "who=ann")
+	for _, page := range []string{"enroll", "enroll/", "more", "more/", "deep/er/"} {
+		assert.Contains(t, b.get("/campaign/"+page).body, "who=ann", page)
+	}
+	seen := p.seen.Load()
+	assert.Equal(t, http.StatusSeeOther, b.get("/campaign/bob/").StatusCode)
+	assert.Equal(t, http.StatusBadRequest, b.get("/campaign/bob/?rid=ann").StatusCode)
+	assert.Equal(t, seen, p.seen.Load())
+	assert.Contains(t, b.get("/campaign/css/").body, "signed=false", "a public folder is nobody's")
+	assert.Equal(t, http.StatusSeeOther, b.get("/campaign/login/?rid=ann").StatusCode, "the sign-in page, as without a slash")
+	assert.Contains(t, b.get("/campaign/signout/").body, "Sign out")
+	over := p.browser(t).get("/campaign/ann/")
+	u, err := url.Parse(over.Header.Get("Location"))
+	require.NoError(t, err)
+	assert.Equal(t, "ann", u.Query().Get("rid"))
 }
 
 func TestGateKeysWithTricks(t *testing.T) {

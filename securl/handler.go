@@ -33,12 +33,20 @@ const (
 	signOutName = "signout"
 )
 
+// ownPage returns the name of the gate's page that stands below the base, or "".
+func ownPage(rest string) string {
+	switch name := strings.TrimSuffix(rest, "/"); name {
+	case loginName, signOutName:
+		return name
+	}
+	return ""
+}
+
 // guard is the handler that a gate makes.
 type guard struct {
 	door    *door
 	site    site
 	next    http.Handler
-	public  []string
 	visitor func(*http.Request) (Visitor, error)
 	mounts  []mount
 	cookies cookies
@@ -69,7 +77,7 @@ func (g Gate) Handler(site http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	h.cookies = cookieNames(h.site.base)
-	if h.public, err = names("Public", g.Public); err != nil {
+	if h.site.public, err = names("Public", g.Public); err != nil {
 		return nil, err
 	}
 	if h.site.pages, err = names("Pages", g.Pages); err != nil {
@@ -99,7 +107,13 @@ func names(field string, list []string) ([]string, error) {
 			return nil, fmt.Errorf("securl: %s has %q, which is every recipient's page", field, name)
 		}
 	}
-	return slices.Clone(list), nil
+	list = slices.Clone(list)
+	if field == "Pages" {
+		for i := range list {
+			list[i] = strings.TrimSuffix(list[i], "/")
+		}
+	}
+	return list, nil
 }
 
 // plainFile reports whether a decoded path has only characters that no server takes for more
@@ -147,9 +161,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.redirect(w, r, g.site.base+query(r.URL), http.StatusPermanentRedirect)
 	case !ok:
 		g.pages.message(w, r, http.StatusNotFound, msgNotFound)
-	case rest == loginName:
+	case ownPage(rest) == loginName:
 		g.login(w, r, v)
-	case rest == signOutName:
+	case ownPage(rest) == signOutName:
 		g.signOut(w, r)
 	case g.isPublic(rest):
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -169,7 +183,7 @@ func (g *guard) isPublic(rest string) bool {
 	if !plainFile(rest) {
 		return false
 	}
-	return slices.ContainsFunc(g.public, func(p string) bool {
+	return slices.ContainsFunc(g.site.public, func(p string) bool {
 		return rest == p || strings.HasSuffix(p, "/") && strings.HasPrefix(rest, p)
 	})
 }

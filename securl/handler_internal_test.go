@@ -53,6 +53,8 @@ func TestValidTarget(t *testing.T) {
 	for target, want := range map[string]bool{
 		"/campaign/":                        true,
 		"/campaign/ann":                     true,
+		"/campaign/ann/":                    true,
+		"/campaign/enroll/":                 true,
 		"/campaign/enroll?x=%2F%2Fevil":     true,
 		"/campaign/x.html?RID=ann&next=//e": true,
 		"/campaign/bob":                     false,
@@ -60,6 +62,9 @@ func TestValidTarget(t *testing.T) {
 		"/campaign/ann?rid=bob":             false,
 		"/campaign/login?rid=ann":           false,
 		"/campaign/signout":                 false,
+		"/campaign/bob/":                    false,
+		"/campaign/login/":                  false,
+		"/campaign/ann//":                   false,
 		"/campaign":                         false,
 		"/other/ann":                        false,
 		"":                                  false,

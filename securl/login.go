@@ -64,7 +64,7 @@ func (g *guard) validTarget(target, rid string) bool {
 		return false
 	}
 	rest, ok := g.site.below(p)
-	if !ok || rest == loginName || rest == signOutName {
+	if !ok || ownPage(rest) != "" {
 		return false
 	}
 	key, err := g.site.recipientKey(u)

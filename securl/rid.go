@@ -60,8 +60,9 @@ func foldRID(s string) string {
 
 // site says how URLs of the protected site are read.
 type site struct {
-	base  string // begins and ends with a slash
-	pages []string
+	base   string // begins and ends with a slash
+	public []string
+	pages  []string
 }
 
 // plainPath returns the path of a URL if it can be read in one way only, by this program, by a
@@ -98,8 +99,8 @@ func plainPath(u *url.URL) (string, error) {
 func (s *site) below(p string) (string, bool) { return strings.CutPrefix(p, s.base) }
 
 // recipientKey returns the recipient key that a URL of the site names: in the parameter rid, or
-// as the only segment below the base, unless that is a page. It is "" if there is none.
-// Parameter names are compared without case.
+// as the only segment below the base, with a slash behind it or without, unless that is a page. It
+// is "" if there is none. Parameter names are compared without case.
 func (s *site) recipientKey(u *url.URL) (string, error) {
 	p, err := plainPath(u)
 	if err != nil {
@@ -110,7 +111,10 @@ func (s *site) recipientKey(u *url.URL) (string, error) {
 		return "", err
 	}
 	rest, ok := s.below(p)
-	if !ok || !s.isKey(rest) {
+	if !ok || slices.Contains(s.public, rest) {
+		return rid, nil
+	}
+	if rest = strings.TrimSuffix(rest, "/"); !s.isKey(rest) { // servers and people add one
 		return rid, nil
 	}
 	switch {
@@ -152,7 +156,7 @@ func parameter(u *url.URL, name string) (string, error) {
 	return value, nil
 }
 
-// isKey reports whether what stands below the base is a recipient key.
+// isKey reports whether what stands below the base, without a slash at its end, is a recipient key.
 func (s *site) isKey(rest string) bool {
 	return rest != "" && !strings.Contains(rest, "/") && !fileName(rest) && !slices.Contains(s.pages, rest)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 func testAPI() *xmplAPI {
-	return &xmplAPI{XMPL: XMPL{PasswordADOR: "Password", AccessToken: "t"}, foldedPassword: "password", site: &site{base: "/campaign/", pages: []string{"enroll"}}}
+	return &xmplAPI{XMPL: XMPL{PasswordADOR: "Password", AccessToken: "t"}, foldedPassword: "password", site: &site{base: "/campaign/", public: []string{"pub/"}, pages: []string{"enroll"}}}
 }
 
 func TestSiteRecipient(t *testing.T) {
@@ -27,6 +27,9 @@ func TestSiteRecipient(t *testing.T) {
 		"":                                       "",
 		"https://a.example/campaign/Ann.Lee":     "Ann.Lee",
 		"https://a.example/campaign/Ann.Lee?x=1": "Ann.Lee",
+		"https://a.example/campaign/Ann.Lee/":    "Ann.Lee",
+		"https://a.example/campaign/pub/":        "", // a public folder
+		"https://a.example/campaign/enroll/":     "",
 		"https://a.example/campaign/index.html?rid=Ann.Lee&iid=7":   "Ann.Lee",
 		"https://a.example/campaign/index.html?IID=7&RID=Ann.Lee":   "Ann.Lee",
 		"https://a.example/campaign/Zo%C3%A9%20%C3%98rsted":         "Zoé Ørsted",
