@@ -110,7 +110,9 @@ func SignedIn(ctx context.Context) (Recipient, bool) {
 }
 
 // SignOut ends all sessions of a recipient, on all nodes and devices. Call it after a password
-// has changed, with the key as Recipients returns it. It needs Sessions to be set: the memory of a handler is the handler's own.
+// has changed, with the key as Recipients returns it – and before, too, so that a crash in between
+// leaves no session that the old password made. It needs Sessions to be set: the memory of a handler
+// is the handler's own.
 func (g Gate) SignOut(ctx context.Context, rid string) error {
 	if g.Sessions == nil {
 		return errors.New("securl: this gate keeps sessions in memory of its own: set Sessions, for instance to new(MemorySessions), to end them from outside")

@@ -160,11 +160,15 @@ func (d *door) signOutRecipient(ctx context.Context, rid string) error {
 }
 
 func (d *door) revoke(ctx context.Context, rid string, least int64) error {
-	_, _, err := d.revokeAfter(ctx, rid, least)
-	return err
+	if _, _, err := d.revokeAfter(ctx, rid, least); err != nil {
+		return err
+	}
+	d.observe(ctx, Event{Kind: EventSignedOut, At: d.clock.now(), RID: rid})
+	return nil
 }
 
-// revokeAfter is revoke, and returns the epochs of the sign-out before and of this one.
+// revokeAfter is revoke without the event. It returns the epochs of the sign-out before and of this
+// one.
 func (d *door) revokeAfter(ctx context.Context, rid string, least int64) (last, epoch int64, err error) {
 	defer d.revoking.lock(rid)()
 	last, err = d.epoch(ctx, rid)
@@ -178,7 +182,6 @@ func (d *door) revokeAfter(ctx context.Context, rid string, least int64) (last, 
 	if err := d.store.CommitCtx(ctx, d.recordKey("sign-out", rid), value, now.Add(Lifetime+grace+2*skew)); err != nil {
 		return 0, 0, fmt.Errorf("securl: cannot store a sign-out: %w", err)
 	}
-	d.observe(ctx, Event{Kind: EventSignedOut, At: now, RID: rid})
 	return last, epoch, nil
 }
 

@@ -3,6 +3,7 @@ package securl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -197,7 +198,11 @@ func TestEndOthers(t *testing.T) {
 	}
 	mine, s := enter()
 	other, _ := enter()
-	require.NoError(t, d.endOthers(ctx, s))
+	end := func() {
+		_, err := d.endOthers(ctx, s)
+		require.NoError(t, err)
+	}
+	end()
 	assert.True(t, alive(mine))
 	assert.False(t, alive(other))
 
@@ -205,7 +210,7 @@ func TestEndOthers(t *testing.T) {
 	require.NoError(t, d.signOut(ctx, s))
 	assert.False(t, alive(mine))
 	later, _ := enter()
-	require.NoError(t, d.endOthers(ctx, s))
+	end()
 	assert.False(t, alive(mine), "what was signed out stays so")
 	assert.False(t, alive(later), "and the others end all the same")
 }
@@ -267,4 +272,80 @@ func TestLeaveAfterPasswordChange(t *testing.T) {
 	require.ErrorIs(t, err, errNoSession)
 	_, err = d.session(t.Context(), mine)
 	require.NoError(t, err)
+}
+
+// TestCrashInPasswordChange takes the program away at each of its steps: from the moment on in which
+// the new password is stored, no session of the old one is left but that of who changed it.
+func TestCrashInPasswordChange(t *testing.T) {
+	crash := errors.New("crash")
+	for step := range 6 {
+		store := &crashingStore{MemorySessions: new(MemorySessions), at: -1}
+		log := &eventLog{}
+		d := newDoor(t, Gate{Sessions: store, Observe: log.observe})
+		mine, s, err := d.signIn(t.Context(), try("ann", pass))
+		require.NoError(t, err)
+		other, _, err := d.signIn(t.Context(), try("ann", pass))
+		require.NoError(t, err)
+		alive := func(token string) bool {
+			_, err := d.session(t.Context(), token)
+			return err == nil
+		}
+		log.take()
+		stored := false
+		store.at = step
+		err = d.endingOthers(t.Context(), s, func() error {
+			if store.crashed() {
+				return crash
+			}
+			stored = true
+			return nil
+		})
+		store.at = -1
+		if step == 5 {
+			require.NoError(t, err, "there are five")
+			assert.True(t, alive(mine))
+			assert.Len(t, log.take(), 1)
+		} else {
+			require.Error(t, err)
+		}
+		assert.False(t, stored && alive(other), "step %d", step)
+		assert.Equal(t, step >= 3, stored, "step %d", step)
+	}
+	// What the old password does between the two is undone, too.
+	d := newDoor(t, Gate{})
+	mine, s, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	var between string
+	require.NoError(t, d.endingOthers(t.Context(), s, func() (err error) {
+		between, _, err = d.signIn(t.Context(), try("ann", pass))
+		return err
+	}))
+	_, err = d.session(t.Context(), between)
+	require.ErrorIs(t, err, errNoSession)
+	_, err = d.session(t.Context(), mine)
+	require.NoError(t, err)
+}
+
+// crashingStore ends with the program at one of the writes that come; -1: it does not.
+type crashingStore struct {
+	*MemorySessions
+	at int
+}
+
+func (s *crashingStore) crashed() bool {
+	if s.at < 0 {
+		return false
+	}
+	if s.at == 0 {
+		return true // and nothing that comes later happens
+	}
+	s.at--
+	return false
+}
+
+func (s *crashingStore) Commit(key string, value []byte, expiry time.Time) error {
+	if s.crashed() {
+		return errors.New("crash")
+	}
+	return s.MemorySessions.Commit(key, value, expiry)
 }

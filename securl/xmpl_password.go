@@ -100,19 +100,40 @@ func (d *door) confirm(ctx context.Context, a attempt) error {
 	return nil
 }
 
+// endingOthers ends all sessions of a recipient but one, around the change of a password: before it,
+// so that a crash behind it leaves none that the old password made, and after it, for those that it
+// has made meanwhile. They have ended even if the change fails.
+func (d *door) endingOthers(ctx context.Context, s session, change func() error) error {
+	s, err := d.endOthers(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		return err
+	}
+	// A visitor who leaves at once has ended them all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signOutTime)
+	defer cancel()
+	if _, err = d.endOthers(ctx, s); err != nil {
+		return err
+	}
+	d.observe(ctx, Event{Kind: EventSignedOut, At: d.clock.now(), RID: s.rid})
+	return nil
+}
+
 // endOthers ends all sessions of a recipient but one, which goes on until its own end – unless a
-// sign-out has come before, which must not be undone.
-func (d *door) endOthers(ctx context.Context, s session) error {
+// sign-out has come before, which must not be undone. It returns the session as it goes on.
+func (d *door) endOthers(ctx context.Context, s session) (session, error) {
 	last, epoch, err := d.revokeAfter(ctx, s.rid, s.epoch)
 	if err != nil || s.epoch <= last {
-		return err
+		return s, err
 	}
 	// The next epoch, and not one that is read now: a sign-out that comes in between is later.
 	s.epoch = epoch + 1
 	if err := d.store.CommitCtx(ctx, s.key, s.encode(), s.expires.Add(grace)); err != nil {
-		return fmt.Errorf("securl: cannot store a session: %w", err)
+		return s, fmt.Errorf("securl: cannot store a session: %w", err)
 	}
-	return nil
+	return s, nil
 }
 
 // register counts a registration from an address, and returns how long it has to wait.

@@ -1,7 +1,6 @@
 package securl
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -196,18 +195,19 @@ func (c *xmplCall) update() (any, error) {
 			return nil, err
 		}
 	}
-	if len(ch.values) > 0 {
-		if err := c.ADORs.SetValues(c.r.Context(), s.rid, ch.values); err != nil {
-			return nil, storeError(err)
+	store := func() error {
+		if len(ch.values) == 0 {
+			return nil
 		}
+		return storeError(c.ADORs.SetValues(c.r.Context(), s.rid, ch.values))
 	}
 	if ch.hasPassword {
-		// A visitor who leaves at once has ended them all the same.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), signOutTime)
-		defer cancel()
-		if err := c.door.endOthers(ctx, s); err != nil {
-			return nil, err
-		}
+		err = c.door.endingOthers(c.r.Context(), s, store)
+	} else {
+		err = store()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return c.read(s, false, listed(q, "adors"), listed(q, "resolved"))
 }
