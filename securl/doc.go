@@ -67,10 +67,12 @@
 // A gate cannot see whether the site keeps to [SignedIn]: one that reads the key from its URL may
 // show more. The same time for all wrong sign-ins does not cover how long the caller's lookup
 // takes, nor stored hashes that were made with other parameters than the Hasher's. Attempts are
-// counted by each node for itself. Three addresses are enough to keep a recipient from
-// signing in on a new device while the attack lasts, and five minutes longer; one, for a third of
-// the time. One behind the same
-// address can do so for fifteen minutes at a time. What a site began to send before a sign-out is not stopped.
+// counted by each node for itself. While an attack lasts, a recipient on a new device has to wait for
+// half of the time, five minutes at most, and is then looked at – unless the attackers have fresh
+// addresses: each can keep that recipient out for a quarter of an hour a day, and 96 of them all day
+// (go test -v -run FewAddresses ./securl). One behind the same address can do so for fifteen minutes
+// at a time. A device on which the recipient has signed in before is never kept out. What a site
+// began to send before a sign-out is not stopped.
 //
 // # Not confirmed by a real server
 //

@@ -14,12 +14,16 @@ import (
 // is not looked at and not counted, so that nobody can prolong a wait. A day without failures
 // clears a count.
 //
-// The last count is the one that others can raise against a recipient, so its wait is short. And
-// a device on which the recipient has signed in before, marked by a signed cookie, is counted for
+// The last count is the one that others can raise against a recipient, so its wait is short, and
+// twice as long for addresses that have used up what is free for this recipient: whoever comes from
+// another one, and comes back when told, is looked at before they can begin the next wait. And a
+// device on which the recipient has signed in before, marked by a signed cookie, is counted for
 // itself alone: others cannot make it wait at all.
 //
 // Counts are in memory of this process: with n nodes an attacker has n times the attempts. They
-// take a fixed amount of memory. When there is no room, the lowest count is forgotten.
+// are not kept in Sessions, where every made-up key and address would leave a record, and which
+// could not count two attempts at once. They take a fixed amount of memory. When there is no room,
+// the lowest count is forgotten.
 type Throttle struct {
 	// Failures are free for one recipient from one address. Default 3, most 10. Addresses have
 	// ten times as many, recipients seven times.
@@ -28,8 +32,8 @@ type Throttle struct {
 	// minutes; at least one.
 	Wait time.Duration
 	// RecipientWait is the longest for one recipient from anywhere: how long others can lock a
-	// recipient out who uses a new device, once they stop. It also bounds guesses from many
-	// addresses. Default and most 5 minutes; at least 10 seconds.
+	// recipient out who uses a new device, once they stop or run out of addresses. It also bounds
+	// guesses from many addresses. Default and most 5 minutes; at least 10 seconds.
 	RecipientWait time.Duration
 }
 
@@ -131,6 +135,33 @@ func (t *table) wait(hash uint64, now int64) time.Duration {
 	return 0
 }
 
+// usedUp reports whether the key has had the failures that are free.
+func (t *table) usedUp(hash uint64, now int64) bool {
+	e := t.find(hash, now)
+	return e != nil && e.count >= t.free
+}
+
+// turn returns how long the key has to wait if it lets others go first: as long again as they.
+func (t *table) turn(hash uint64, now int64) time.Duration {
+	if e := t.find(hash, now); e != nil {
+		if end := e.until + int64(t.delay(e.count)); e.count > t.free && end > now {
+			return time.Duration(end - now)
+		}
+	}
+	return 0
+}
+
+// delay is the wait after so many failures.
+func (t *table) delay(count uint32) time.Duration {
+	switch {
+	case count <= t.free:
+		return 0
+	case count-t.free-1 >= 20:
+		return t.most
+	}
+	return min(t.most, t.first<<(count-t.free-1))
+}
+
 // add counts one more, and returns the end of the wait as it was and as it is.
 func (t *table) add(hash uint64, now int64) (before, until int64) {
 	e := t.find(hash, now)
@@ -142,14 +173,7 @@ func (t *table) add(hash uint64, now int64) (before, until int64) {
 	if e.count < 1<<31 {
 		e.count++
 	}
-	e.until = now
-	if over := e.count; over > t.free {
-		wait := t.most
-		if shift := over - t.free - 1; shift < 20 {
-			wait = min(t.most, t.first<<shift)
-		}
-		e.until += int64(wait)
-	}
+	e.until = now + int64(t.delay(e.count))
 	return before, e.until
 }
 
@@ -235,6 +259,9 @@ func (t *throttle) begin(now time.Time, rid string, addr netip.Addr, device stri
 	wait := t.signIns.wait(k.signIns, at)
 	for _, c := range k.counts[:k.n] {
 		wait = max(wait, c.t.wait(c.hash, at))
+	}
+	if device == "" && t.pair.usedUp(k.counts[0].hash, at) {
+		wait = max(wait, t.rid.turn(k.signIns, at))
 	}
 	if wait > 0 {
 		return taken{}, wait

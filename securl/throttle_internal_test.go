@@ -136,33 +136,114 @@ func TestManyGuessesFromManyAddresses(t *testing.T) {
 	assert.LessOrEqual(t, after.looked, 1)
 }
 
-// TestFewAddressesLockOut measures what doc.go says: for how much of the time a few patient
-// attackers keep a recipient from signing in on a new device.
-func TestFewAddressesLockOut(t *testing.T) {
-	for n, want := range map[int]float64{1: 1. / 3, 3: 1} {
-		c := newClock()
-		d := newDoor(t, Gate{Now: c.now})
-		begin, next := c.now(), make([]time.Time, n)
-		locked, looks := 0, 0
-		for c.now().Sub(begin) < 48*time.Hour {
-			for i := range n {
-				if c.now().Before(next[i]) {
+// lockOut lets attackers try as often as they may for two days, each from an address of its own or
+// from a fresh one whenever an old one would have to wait, and returns for how much of the second day
+// a newcomer would have to wait. The newcomer comes at every tenth moment, comes back when told, and
+// gives up after five times.
+func lockOut(t *testing.T, attackers, fresh int) (locked float64, kept int) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	const step = 5 * time.Second
+	day := func() int64 { return c.now().Unix() / (24 * 60 * 60) }
+	begin, addresses, next := c.now(), make([]netip.Addr, attackers), make([]time.Time, attackers)
+	used, today, last := 0, 0, day()
+	for i := range addresses {
+		addresses[i] = addrOf(i)
+	}
+	attack := func() {
+		if day() != last {
+			last, today = day(), 0
+		}
+		for i := range addresses {
+			for !c.now().Before(next[i]) {
+				a := try("ann", "wrong")
+				a.addr = addresses[i]
+				var g guesses
+				wait := g.add(t, d, a)
+				if wait > 5*time.Minute && today < fresh { // not for everybody: this address is used up
+					used, today = used+1, today+1
+					addresses[i] = addrOf(1000 + used)
 					continue
 				}
-				a := try("ann", "wrong")
-				a.addr = addrOf(i)
-				var g guesses
-				next[i] = c.now().Add(g.add(t, d, a))
-			}
-			if c.now().Sub(begin) > 24*time.Hour { // when the counts are high
-				looks++
-				if d.throttle.rid.wait(d.throttle.hash(throttleKey{rid: "ann"}), c.now().UnixNano()) > 0 {
-					locked++
+				if next[i] = c.now().Add(wait); wait > 0 {
+					break
 				}
 			}
-			c.add(5 * time.Second)
 		}
-		assert.InDelta(t, want, float64(locked)/float64(looks), 0.02, "%d addresses", n)
+	}
+	looks, waits := 0, 0
+	waiting := func(addr netip.Addr) time.Duration {
+		d.throttle.mu.Lock()
+		defer d.throttle.mu.Unlock()
+		return d.throttle.rid.wait(d.throttle.hash(throttleKey{rid: "ann"}), c.now().UnixNano())
+	}
+	for c.now().Sub(begin) < 24*time.Hour {
+		attack()
+		c.add(step)
+	}
+	newcomer, tries, back := 0, 0, time.Time{}
+	for c.now().Sub(begin) < 48*time.Hour {
+		attack() // always first
+		wait := waiting(netip.Addr{})
+		if looks++; wait > 0 {
+			waits++
+		}
+		switch {
+		case tries == 0 && looks%10 == 0:
+			newcomer, tries, back = newcomer+1, 1, c.now().Add(wait)
+		case tries > 0 && !c.now().Before(back):
+			if wait == 0 {
+				tries = 0 // and in
+			} else if tries++; tries > 5 {
+				kept, tries = kept+1, 0
+			} else {
+				back = c.now().Add(wait)
+			}
+		}
+		c.add(step)
+	}
+	require.Greater(t, newcomer, 50)
+	return float64(waits) / float64(looks), kept
+}
+
+// TestFewAddressesLockOut measures what doc.go says: for how much of the time patient attackers make
+// a recipient wait who comes from a new device, and whether they keep that one out.
+func TestFewAddressesLockOut(t *testing.T) {
+	for _, tt := range []struct {
+		attackers, fresh int // fresh addresses a day
+		locked           float64
+		out              bool
+	}{
+		{1, 0, 1. / 3, false},
+		{2, 0, 1. / 2, false},
+		{3, 0, 1. / 2, false},
+		{1, 96, 1, true},
+	} {
+		locked, kept := lockOut(t, tt.attackers, tt.fresh)
+		t.Logf("%d attackers, %d fresh addresses a day: locked %.0f %% of the time, kept %d out", tt.attackers, tt.fresh, 100*locked, kept)
+		assert.InDelta(t, tt.locked, locked, 0.03, "%d addresses, %d fresh ones a day", tt.attackers, tt.fresh)
+		assert.Equal(t, tt.out, kept > 0, "%d addresses, %d fresh ones a day", tt.attackers, tt.fresh)
+	}
+}
+
+// TestKnownDeviceAlwaysGetsIn: in the middle of all that, at any moment.
+func TestKnownDeviceAlwaysGetsIn(t *testing.T) {
+	c := newClock()
+	d := newDoor(t, Gate{Now: c.now})
+	device, err := d.newDevice("ann")
+	require.NoError(t, err)
+	victim := try("ann", pass)
+	victim.device = device
+	for i := range 500 {
+		a := try("ann", "wrong")
+		a.addr = addrOf(i)
+		var g guesses
+		g.add(t, d, a)
+		if i%20 == 19 {
+			_, _, err := d.signIn(t.Context(), victim)
+			require.NoError(t, err)
+		}
+		c.add(time.Minute)
 	}
 }
 
