@@ -3,9 +3,7 @@ package ldapsec
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +13,6 @@ import (
 
 // Limits on what an administrator types. Real DNs have a few hundred bytes.
 const (
-	maxURL     = 8 << 10
 	maxDN      = 4 << 10
 	maxServers = 64
 )
@@ -28,8 +25,8 @@ const (
 // extensions say what to search for, not where to connect, and are refused rather than
 // ignored; so is a user or password, which an LDAP URL cannot have.
 func ParseURL(s string) (Config, error) {
-	if len(s) > maxURL {
-		return Config{}, fmt.Errorf("ldapsec: an LDAP URL of %d bytes; at most %d are read", len(s), maxURL)
+	if len(s) > setting.MaxURL {
+		return Config{}, fmt.Errorf("ldapsec: an LDAP URL of %d bytes; at most %d are read", len(s), setting.MaxURL)
 	}
 	fields := strings.Fields(s)
 	switch {
@@ -96,9 +93,9 @@ func parseOneURL(s string) (Config, error) {
 		return Config{}, fmt.Errorf("ldapsec: the base DN of the LDAP URL %s", problem)
 	}
 	c.BaseDN = base
-	host, port, err := splitAuthority(authority)
+	host, port, err := setting.SplitAuthority(authority)
 	if err != nil {
-		return Config{}, err
+		return Config{}, fmt.Errorf("ldapsec: the LDAP URL %w", err)
 	}
 	c.Port = port
 	if host != "" { // ldaps:/// leaves the server to discovery (RFC 4516, 2)
@@ -107,42 +104,12 @@ func parseOneURL(s string) (Config, error) {
 	return c, nil
 }
 
-func splitAuthority(s string) (host string, port uint16, err error) {
-	host, digits, hasPort := s, "", false
-	if strings.HasPrefix(s, "[") {
-		var closed bool
-		if host, digits, closed = strings.Cut(s[1:], "]"); !closed || digits != "" && digits[0] != ':' {
-			return "", 0, errors.New("ldapsec: the brackets around the host of the LDAP URL do not match")
-		}
-		digits, hasPort = strings.CutPrefix(digits, ":")
-	} else {
-		if strings.Count(s, ":") > 1 {
-			return "", 0, errors.New("ldapsec: an IPv6 address in an LDAP URL stands in brackets")
-		}
-		host, digits, hasPort = strings.Cut(s, ":")
-	}
-	if hasPort {
-		n, err := strconv.ParseUint(digits, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, errors.New("ldapsec: the port of the LDAP URL is not a number from 1 to 65535")
-		}
-		port = uint16(n)
-	}
-	if host, err = url.PathUnescape(host); err != nil {
-		return "", 0, errors.New("ldapsec: the host of the LDAP URL has a broken %-escape")
-	}
-	if !utf8.ValidString(host) || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == '?' || r == '@' }) {
-		return "", 0, errors.New("ldapsec: the host of the LDAP URL has characters that no host name has")
-	}
-	return host, port, nil
-}
-
 // ParseForm reads a setting as settings pages have it: a server, which may be left blank for
 // automatic discovery in the domain, and a security choice out of None, SSL, TLS and START
 // TLS. SSL and TLS are the same thing under the names of different releases: TLS from the
 // first byte. The port is 0 where the page leaves it to the default.
 func ParseForm(server, security, domain string, port uint16) (Config, error) {
-	c := Config{Port: port, Domain: strings.TrimSpace(domain)}
+	c := Config{Domain: strings.TrimSpace(domain)}
 	switch name := strings.ToLower(strings.NewReplacer(" ", "", "_", "", "-", "").Replace(security)); name {
 	case "ssl", "tls", "ldaps":
 	case "starttls":
@@ -152,23 +119,12 @@ func ParseForm(server, security, domain string, port uint16) (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("ldapsec: security %q is none of None, SSL, TLS, START TLS", setting.OneLine(security))
 	}
-	if server = strings.TrimSpace(server); server != "" {
-		if len(server) > maxURL {
-			return Config{}, fmt.Errorf("ldapsec: a server name of %d bytes", len(server))
-		}
-		if strings.Contains(server, "://") {
-			return Config{}, errors.New("ldapsec: the server is given as a URL; give the host name alone")
-		}
-		if h, p, err := net.SplitHostPort(server); err == nil {
-			n, err := strconv.ParseUint(p, 10, 16)
-			if err != nil || n == 0 {
-				return Config{}, errors.New("ldapsec: the port behind the server name is not a number from 1 to 65535")
-			}
-			if port != 0 && uint16(n) != port {
-				return Config{}, fmt.Errorf("ldapsec: port %d behind the server name, but port %d in its own field", n, port)
-			}
-			server, c.Port = h, uint16(n)
-		}
+	server, port, err := setting.ServerField(server, port)
+	if err != nil {
+		return Config{}, fmt.Errorf("ldapsec: %w", err)
+	}
+	c.Port = port
+	if server != "" {
 		c.Servers = []string{server}
 	}
 	return c, nil

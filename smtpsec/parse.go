@@ -3,7 +3,6 @@ package smtpsec
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -12,9 +11,6 @@ import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/setting"
 )
-
-// maxURL bounds what an administrator types.
-const maxURL = 8 << 10
 
 // ParseURL reads a setting given as a URL, as mail libraries and containers take it:
 //
@@ -30,8 +26,8 @@ const maxURL = 8 << 10
 // verify_peer, requireTLS, ignoreTLS, secure, tls.rejectUnauthorized; local_domain and name are
 // the name in EHLO. Others are refused rather than ignored.
 func ParseURL(s string) (Config, error) {
-	if len(s) > maxURL {
-		return Config{}, fmt.Errorf("smtpsec: an SMTP URL of %d bytes; at most %d are read", len(s), maxURL)
+	if len(s) > setting.MaxURL {
+		return Config{}, fmt.Errorf("smtpsec: an SMTP URL of %d bytes; at most %d are read", len(s), setting.MaxURL)
 	}
 	scheme, rest, ok := strings.Cut(strings.TrimSpace(s), "://")
 	if !ok {
@@ -67,7 +63,7 @@ func ParseURL(s string) (Config, error) {
 		c.Password = connsec.NewSecret(password)
 		authority = authority[i+1:]
 	}
-	host, port, err := splitAuthority(authority)
+	host, port, err := setting.SplitAuthority(authority)
 	if err != nil {
 		return Config{}, fmt.Errorf("smtpsec: the SMTP URL %w", err)
 	}
@@ -169,36 +165,6 @@ func (c *Config) parameters(query string) error {
 	return wrong
 }
 
-func splitAuthority(s string) (host string, port uint16, err error) {
-	host, digits, hasPort := s, "", false
-	if strings.HasPrefix(s, "[") {
-		var closed bool
-		if host, digits, closed = strings.Cut(s[1:], "]"); !closed || digits != "" && digits[0] != ':' {
-			return "", 0, errors.New("has brackets around the host that do not match")
-		}
-		digits, hasPort = strings.CutPrefix(digits, ":")
-	} else {
-		if strings.Count(s, ":") > 1 {
-			return "", 0, errors.New("has an IPv6 address without brackets")
-		}
-		host, digits, hasPort = strings.Cut(s, ":")
-	}
-	if hasPort {
-		n, err := strconv.ParseUint(digits, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, errors.New("has a port that is not a number from 1 to 65535")
-		}
-		port = uint16(n)
-	}
-	if host, err = url.PathUnescape(host); err != nil {
-		return "", 0, errors.New("has a host with a broken %-escape")
-	}
-	if !utf8.ValidString(host) || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == '?' || r == '@' }) {
-		return "", 0, errors.New("has a host with characters that no host name has")
-	}
-	return host, port, nil
-}
-
 // Form is a setting as settings pages have it.
 type Form struct {
 	Server   string // host, or host:port
@@ -214,7 +180,7 @@ type Form struct {
 // ParseForm reads the fields of a settings page. SSL and TLS are the same thing under the
 // names of different releases: TLS from the first byte.
 func ParseForm(f Form) (Config, error) {
-	c := Config{Port: f.Port, AnyCertificate: f.NoValidation, User: strings.TrimSpace(f.User), Password: f.Password}
+	c := Config{AnyCertificate: f.NoValidation, User: strings.TrimSpace(f.User), Password: f.Password}
 	name := strings.ToLower(strings.NewReplacer(" ", "", "_", "", "-", "", "/", "").Replace(f.Security))
 	switch name {
 	case "ssl", "tls", "ssltls", "smtps", "implicit":
@@ -227,26 +193,14 @@ func ParseForm(f Form) (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("smtpsec: security %q is none of None, SSL, TLS, STARTTLS", setting.OneLine(f.Security))
 	}
-	server := strings.TrimSpace(f.Server)
+	host, port, err := setting.ServerField(f.Server, f.Port)
 	switch {
-	case server == "":
+	case err != nil:
+		return Config{}, fmt.Errorf("smtpsec: %w", err)
+	case host == "":
 		return Config{}, errors.New("smtpsec: no server is given")
-	case len(server) > maxURL:
-		return Config{}, fmt.Errorf("smtpsec: a server name of %d bytes", len(server))
-	case strings.Contains(server, "://"):
-		return Config{}, errors.New("smtpsec: the server is given as a URL; give the host name alone")
 	}
-	if h, p, err := net.SplitHostPort(server); err == nil {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
-			return Config{}, errors.New("smtpsec: the port behind the server name is not a number from 1 to 65535")
-		}
-		if f.Port != 0 && uint16(n) != f.Port {
-			return Config{}, fmt.Errorf("smtpsec: port %d behind the server name, but port %d in its own field", n, f.Port)
-		}
-		server, c.Port = h, uint16(n)
-	}
-	c.Host = server
+	c.Host, c.Port = host, port
 	if sender := strings.TrimSpace(f.Sender); sender != "" {
 		i := strings.LastIndexByte(sender, '@')
 		if i <= 0 || i == len(sender)-1 {

@@ -2,6 +2,8 @@ package setting_test
 
 import (
 	"encoding/json"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,76 @@ func FuzzOneLine(f *testing.F) {
 			assert.True(t, unicode.IsPrint(r))
 		}
 	})
+}
+
+func TestSplitAuthority(t *testing.T) {
+	for in, want := range map[string]struct {
+		host string
+		port uint16
+	}{
+		"": {}, "a.example": {"a.example", 0}, "a.example:1": {"a.example", 1}, ":65535": {"", 65535}, "a%2Eexample": {"a.example", 0},
+		"[2001:db8::1]": {"2001:db8::1", 0}, "[::1]:636": {"::1", 636}, "[fe80::1%25eth0]": {"fe80::1%eth0", 0}, "192.0.2.1:25": {"192.0.2.1", 25},
+	} {
+		host, port, err := setting.SplitAuthority(in)
+		require.NoError(t, err, in)
+		assert.Equal(t, want.host, host, in)
+		assert.Equal(t, want.port, port, in)
+	}
+	for in, want := range map[string]string{
+		"a:0": "1 to 65535", "a:": "1 to 65535", "a:65536": "1 to 65535", "a:x": "1 to 65535", "a:+1": "1 to 65535", "::1": "without brackets",
+		"[::1": "do not match", "[::1]1": "do not match", "a%zz": "broken %-escape", "a%00": "no host name has", "a%40b": "no host name has",
+		"[a.example]:636": "something else than an IPv6 address", "[192.0.2.1]": "something else", "[]": "something else", "[::1%zz]": "broken",
+	} {
+		_, _, err := setting.SplitAuthority(in)
+		require.ErrorContains(t, err, want, in)
+	}
+}
+
+func FuzzSplitAuthority(f *testing.F) {
+	f.Add("[fe80::1%25eth0]:636")
+	f.Add("a%2Fb:1")
+	f.Fuzz(func(t *testing.T, s string) {
+		host, port, err := setting.SplitAuthority(s)
+		if err != nil {
+			return
+		}
+		assert.NotContains(t, host, "@")
+		if strings.ContainsAny(host, "%[]") || port == 0 {
+			return
+		}
+		// What is read is what net/url reads.
+		u, err := url.Parse("x://" + s)
+		if err == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == "" {
+			assert.Equal(t, u.Hostname(), host)
+			n, err := strconv.Atoi(u.Port())
+			require.NoError(t, err)
+			assert.Equal(t, n, int(port))
+		}
+	})
+}
+
+func TestServerField(t *testing.T) {
+	for _, tc := range []struct {
+		in     string
+		beside uint16
+		host   string
+		port   uint16
+		says   string
+	}{
+		{" a.example ", 0, "a.example", 0, ""}, {"a.example", 25, "a.example", 25, ""}, {"a.example:25", 0, "a.example", 25, ""},
+		{"a.example:25", 25, "a.example", 25, ""}, {"[::1]:25", 0, "::1", 25, ""}, {"::1", 0, "::1", 0, ""}, {"", 0, "", 0, ""},
+		{"a.example:25", 26, "", 0, "port 25 behind"}, {"a.example:smtp", 0, "", 0, "1 to 65535"}, {"x://a", 0, "", 0, "URL"},
+		{strings.Repeat("a", setting.MaxURL+1), 0, "", 0, "8193 bytes"},
+	} {
+		host, port, err := setting.ServerField(tc.in, tc.beside)
+		if tc.says != "" {
+			require.ErrorContains(t, err, tc.says)
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, tc.host, host)
+		assert.Equal(t, tc.port, port)
+	}
 }
 
 type sample struct {
