@@ -34,7 +34,7 @@ func (s SQL) config(d *Deployment) (sqlsec.Config, error) {
 	}
 	switch {
 	case s.Host != "":
-		return sqlsec.Config{Host: s.Host, Instance: s.Instance, Port: s.Port}, nil
+		return sqlsec.Config{Host: s.Host, Instance: s.Instance, Port: s.Port, ServerOnly: true}, nil
 	case s.DSNFile != "":
 		secret, err := ReadSecret(d.path(s.DSNFile))
 		if err != nil {

@@ -2,6 +2,7 @@ package sqlsec
 
 import (
 	"crypto/x509"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ type Config struct {
 	Instance string
 	// Port is the TCP port. 0: 1433, or the instance's.
 	Port uint16
+	// FailoverPartner is the other server of a mirrored database, as it stands in the setting.
+	// Clients go there when Host does not answer. Validate judges its name; Observe does not
+	// look at it.
+	FailoverPartner string
 	// Protocol is TCP unless the setting says otherwise. Only TCP is observed and opened.
 	Protocol Protocol
 
@@ -56,6 +61,10 @@ type Config struct {
 	// DataSource is the name of an ODBC data source that holds the rest of the setting, and
 	// that is not read here.
 	DataSource string
+
+	// ServerOnly says that the rest is no client's setting: only the server is known, and what
+	// clients say is not. Validate then judges nothing but the name.
+	ServerOnly bool
 
 	// Source is where the connection string stands: findings point into that file. Line and
 	// Column are those of its first byte; zero means 1.
@@ -148,14 +157,21 @@ func (c Config) Subject() string {
 // key that is to blame, or at the start of the text if the key is what is missing.
 func (c Config) Validate() connsec.Report {
 	subject := c.Subject()
-	r := connsec.Report{Target: subject, Findings: connsec.Run(subject, &c, settingChecks)}
+	checks := settingChecks
+	if c.ServerOnly {
+		checks = nameChecks
+	}
+	r := connsec.Report{Target: subject, Findings: connsec.Run(subject, &c, checks)}
 	if c.dsn == nil {
 		return r
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		at := 0
-		for _, name := range keysBehind[f.Rule] {
+		at, names := 0, keysBehind[f.Rule]
+		if slices.Contains(f.Evidence, aboutPartner) {
+			names = []string{"partner"}
+		}
+		for _, name := range names {
 			if p, ok := c.dsn.pairs[name]; ok {
 				at = p.at
 				break

@@ -52,6 +52,9 @@ var settingChecks = []connsec.Check[*Config]{
 	{Rule: RuleNotStrict, Judge: judgeNotStrict},
 }
 
+// nameChecks are what can be said of a server alone.
+var nameChecks = []connsec.Check[*Config]{{Rule: RuleName, Judge: judgeName}}
+
 // keysBehind names the keys that a finding points at, the first that is there.
 var keysBehind = map[*connsec.Rule][]string{
 	RuleEncryptionOff:          {"encrypt"},
@@ -74,6 +77,9 @@ func (c *Config) unset() bool { return c.dsn != nil && c.dsn.encryptionUnset }
 // a data source, or keys of a driver that is not known.
 func (c *Config) elsewhere() bool { return c.DataSource != "" || c.dsn != nil && c.dsn.foreign }
 
+// ignored reports that the encryption is given by a word that the provider may not look at.
+func (c *Config) ignored() bool { return c.dsn != nil && c.dsn.providerWord }
+
 // RuleEncryptionUnset: silence means something else to each driver.
 var RuleEncryptionUnset = &connsec.Rule{
 	ID: "sql-encryption-unset", Title: "The connection string does not say whether to encrypt",
@@ -87,7 +93,7 @@ func judgeEncryptionUnset(c *Config) connsec.Verdict {
 	switch {
 	case c.dsn != nil && c.dsn.foreign:
 		return connsec.Unknown("the ODBC driver is none of Microsoft's, and has settings of its own")
-	case c.dsn != nil && c.dsn.providerWord:
+	case c.ignored():
 		return connsec.Unknown("beside Provider= the key is Use Encryption for Data; whether the provider sees Encrypt depends on how the string is used")
 	case !c.unset():
 		return connsec.Passed("the setting says %s", c.Encryption)
@@ -139,6 +145,8 @@ func judgeEncryptionLoginOnly(c *Config) connsec.Verdict {
 		return connsec.Failed("encryption is optional")
 	case c.Encryption == Off:
 		return connsec.Skipped("there is no encryption at all; see %s", RuleEncryptionOff.ID)
+	case c.ignored() && !c.Driver.MandatoryByDefault():
+		return connsec.Unknown("encryption is %s only if the provider sees Encrypt; see %s", c.Encryption, RuleEncryptionUnset.ID)
 	}
 	return connsec.Passed("encryption is %s", c.Encryption)
 }
@@ -156,12 +164,20 @@ func judgeTrust(c *Config) connsec.Verdict {
 	switch {
 	case c.dsn != nil && c.dsn.foreign:
 		return connsec.Unknown("the ODBC driver is none of Microsoft's, and has settings of its own")
-	case c.TrustServerCertificate && c.Encryption == Strict && !c.unset():
+	case c.TrustServerCertificate && c.Encryption == Strict && !c.unset() && !c.ignored():
 		return connsec.Passed("trustServerCertificate is set and has no effect: strict encryption always verifies")
 	case c.TrustServerCertificate:
 		return connsec.Failed("trustServerCertificate is set")
+	case c.dsn != nil && c.dsn.trustManager:
+		return connsec.Unknown("trustManagerClass decides which certificates are accepted; look into that class, or remove the property")
+	case !c.unset() && c.Encryption == Off:
+		return connsec.Skipped("there is no encryption, and no certificate; see %s", RuleEncryptionOff.ID)
+	case !c.unset() && c.Encryption == LoginOnly:
+		return connsec.Skipped("encryption is optional, and with it whether a certificate is verified; see %s", RuleEncryptionLoginOnly.ID)
 	case c.unset() && !c.Driver.MandatoryByDefault():
 		return connsec.Skipped("whether a certificate is verified depends on the encryption, which is not set; see %s", RuleEncryptionUnset.ID)
+	case c.ignored() && !c.Driver.MandatoryByDefault():
+		return connsec.Unknown("whether a certificate is verified depends on whether the provider sees Encrypt; see %s", RuleEncryptionUnset.ID)
 	case c.elsewhere() && (c.dsn == nil || !c.dsn.trustSet) && (c.Encryption != Strict || c.unset()):
 		return connsec.Unknown("the data source may set trustServerCertificate; look into it, or set it to no here")
 	}
@@ -211,9 +227,25 @@ func judgeName(c *Config) connsec.Verdict {
 			return connsec.Unknown("the server is named elsewhere; look there, or name it here")
 		case c.Protocol == NamedPipe || c.Protocol == SharedMemory:
 			return connsec.Skipped("the connection does not use TCP; see %s", RuleNamedPipe.ID)
-		case isLocal(c.Host):
-			return connsec.Failed("%s means this machine and is on no certificate", printable(c.Host)).With("key", key)
 		}
+	}
+	v := judgeOneName(name, key)
+	if v.Outcome != connsec.Pass || c.FailoverPartner == "" || c.HostNameInCertificate != "" {
+		return v
+	}
+	// Drivers verify the certificate of the server that they end at.
+	if partner := judgeOneName(hostAlone(c.FailoverPartner), aboutPartner.Value); partner.Outcome != connsec.Pass {
+		return partner
+	}
+	return v
+}
+
+// aboutPartner is the evidence of findings on the name of the failover partner.
+var aboutPartner = connsec.Attr{Key: "key", Value: "failover partner"}
+
+func judgeOneName(name, key string) connsec.Verdict {
+	if isLocal(name) {
+		return connsec.Failed("%s means this machine and is on no certificate", printable(name)).With("key", key)
 	}
 	worst := connsec.Finding{}
 	for _, f := range tlscheck.CheckName(name).Failed(connsec.Medium) {
@@ -225,6 +257,16 @@ func judgeName(c *Config) connsec.Verdict {
 		return connsec.Passed("%s is a fully qualified name", printable(name)).With("key", key)
 	}
 	return connsec.Failed("%s: %s", printable(name), worst.Detail).With("key", key).With("rule", worst.Rule.ID)
+}
+
+// hostAlone takes protocol, instance and port off a server as a setting has it.
+func hostAlone(server string) string {
+	if hasPrefixFold(server, "tcp:") {
+		server = server[len("tcp:"):]
+	}
+	server, _, _ = strings.Cut(server, ",")
+	server, _, _ = strings.Cut(server, `\`)
+	return strings.TrimSpace(server)
 }
 
 // RuleTLSMinimum: versions that are broken.
@@ -349,6 +391,8 @@ var RuleNotStrict = &connsec.Rule{
 
 func judgeNotStrict(c *Config) connsec.Verdict {
 	switch {
+	case c.Encryption == Strict && c.ignored():
+		return connsec.Unknown("encryption is strict only if the provider sees Encrypt; see %s", RuleEncryptionUnset.ID)
 	case c.Encryption == Strict && !c.unset():
 		return connsec.Passed("encryption is strict")
 	case c.unset() && c.elsewhere():

@@ -29,8 +29,9 @@
 //
 // # What is not checked
 //
-// Named pipes and shared memory, Windows authentication and its channel binding, permissions
-// inside the database, and encryption at rest. That a server answers PRELOGIN as one that
+// Named pipes and shared memory, Windows authentication and its channel binding, the failover
+// partner of a mirrored database beyond its name, permissions inside the database, and
+// encryption at rest. That a server answers PRELOGIN as one that
 // forces encryption is what is observed; a proxy in front of it answers for itself.
 //
 // # References

@@ -69,6 +69,7 @@ type dsn struct {
 	tlsMinUnknown   bool
 	foreign         bool // for an ODBC driver that is not Microsoft's, with keys of its own
 	providerWord    bool // Encrypt beside Provider=, where Use Encryption for Data belongs
+	trustManager    bool // JDBC: a class of the product's own decides on certificates
 }
 
 // ParseDSN reads a connection string in any of these forms:
@@ -285,7 +286,8 @@ func (r *reading) set(t token) string {
 		return r.encrypt(t.value)
 	case "trust":
 		v, ok := boolean(t.value)
-		if !ok && t.value == "" && !goDriver { // SqlClient takes an empty value as absence
+		if !ok && t.value == "" && !goDriver { // as if the key stood nowhere, see encrypt
+			c.TrustServerCertificate, r.dsn.trustSet = false, false
 			return ""
 		}
 		if !ok {
@@ -294,6 +296,10 @@ func (r *reading) set(t token) string {
 		c.TrustServerCertificate, r.dsn.trustSet = v, true
 	case "hostname":
 		c.HostNameInCertificate = t.value
+	case "trustmanager":
+		r.dsn.trustManager = t.value != ""
+	case "partner":
+		c.FailoverPartner = t.value
 	case "pin":
 		c.ServerCertificate = t.value
 	case "ca":
@@ -382,6 +388,9 @@ func (r *reading) encrypt(value string) string {
 	goDriver := c.Driver == GoMSSQLDB
 	switch {
 	case word == "" && (c.Driver == SqlClient3 || c.Driver == SqlClient4):
+		// An empty value becomes null, the last one counts, and null means the default: an
+		// earlier Encrypt=true is gone (DbConnectionOptions.ParseInternal).
+		c.Encryption, r.dsn.encryptionUnset = LoginOnly, true
 		return ""
 	case word == "strict":
 		c.Encryption = Strict
@@ -469,6 +478,7 @@ var commonKeys = map[string]string{
 	"server": "server", "port": "port", "database": "database", "user id": "user", "password": "password",
 	"encrypt": "encrypt", "trustservercertificate": "trust", "hostnameincertificate": "hostname",
 	"servercertificate": "pin", "certificate": "ca", "tlsmin": "tlsmin", "protocol": "protocol", "pipe": "pipe",
+	"failoverpartner": "partner",
 }
 
 // goSynonyms are its further keys in the ADO form.
@@ -476,6 +486,7 @@ var goSynonyms = map[string]string{
 	"data source": "server", "address": "server", "network address": "server", "addr": "server",
 	"user": "user", "uid": "user", "pwd": "password", "initial catalog": "database",
 	"trust server certificate": "trust", "host name in certificate": "hostname", "server certificate": "pin",
+	"failover partner": "partner",
 }
 
 // synonyms are the keys of the other drivers.
@@ -489,12 +500,14 @@ var synonyms = map[form]map[string]string{
 		"hostnameincertificate": "hostname", "host name in certificate": "hostname",
 		"servercertificate": "pin", "server certificate": "pin",
 		"network library": "network", "net": "network", "network": "network",
+		"failover partner": "partner", "failoverpartner": "partner",
 	},
 	formODBC: {
 		"driver": "driver", "dsn": "dsn", "filedsn": "dsn",
 		"server": "server", "address": "server", "addr": "server", "uid": "user", "pwd": "password", "database": "database",
 		"trusted_connection": "integrated", "encrypt": "encrypt", "trustservercertificate": "trust",
-		"hostnameincertificate": "hostname", "servercertificate": "pin", "network": "network",
+		"hostnameincertificate": "hostname", "servercertificate": "pin", "network": "network", "net": "network",
+		"failover_partner": "partner",
 	},
 	formOLEDB: {
 		"provider": "provider", "data source": "server", "server": "server", "network address": "server", "address": "server",
@@ -506,12 +519,14 @@ var synonyms = map[form]map[string]string{
 		"host name in certificate": "hostname", "hostnameincertificate": "hostname",
 		"server certificate": "pin", "servercertificate": "pin",
 		"network library": "network", "network": "network",
+		"failover partner": "partner", "failoverpartner": "partner",
 	},
 	formJDBC: {
 		"server": "server", "servername": "server", "port": "port", "portnumber": "port", "instancename": "instance",
 		"database": "database", "databasename": "database", "user": "user", "username": "user", "password": "password",
 		"integratedsecurity": "integrated", "encrypt": "encrypt", "trustservercertificate": "trust",
 		"hostnameincertificate": "hostname", "servercertificate": "pin", "sslprotocol": "tlsmin",
+		"trustmanagerclass": "trustmanager", "failoverpartner": "partner",
 	},
 }
 

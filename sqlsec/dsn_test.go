@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/microsoft/go-mssqldb/msdsn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/ruletest"
@@ -74,6 +77,85 @@ func TestParseDSNForms(t *testing.T) {
 			assertNoCanary(t, c)
 		})
 	}
+}
+
+// TestSpellings holds what drivers make of spellings that look safe, and of those that look worse
+// than they are. Each has the document that says so.
+func TestSpellings(t *testing.T) {
+	const (
+		// Of equal keys the last counts; a value that is empty is null, and null is the default.
+		sqlClient = "SqlConnection.ConnectionString; DbConnectionOptions.ParseInternal in dotnet/SqlClient"
+		// "If any keywords are repeated in the connection string, the driver uses the value
+		// associated with the first occurrence of the keyword."
+		odbc = "ODBC Programmer's Reference, SQLDriverConnect"
+		// Of equal keys the last counts, of Provider the first.
+		oledb   = "OLE DB connection string syntax, setting values multiple times"
+		oledb2  = "MicrosoftDocs/sql-docs issue 7623: Encrypt beside Provider= is taken and has no effect"
+		jdbc    = "Setting the connection properties, trustManagerClass"
+		partner = "SqlConnection.ConnectionString, Failover Partner; the same key of the other drivers"
+		goReads = "go-mssqldb, msdsn"
+	)
+	for _, tt := range []struct {
+		dsn    string
+		driver Driver
+		rule   *connsec.Rule
+		want   connsec.Outcome
+		source string
+	}{
+		{"Server=a.corp.example;Encrypt=true;Encrypt=", SqlClient3, RuleEncryptionUnset, connsec.Fail, sqlClient},
+		{"Server=a.corp.example;Encrypt=false;Encrypt=", SqlClient4, RuleEncryptionUnset, connsec.Pass, sqlClient},
+		{"Server=a.corp.example;Encrypt=true;encrypt=false", SqlClient4, RuleEncryptionLoginOnly, connsec.Fail, sqlClient},
+		{"Server=a.corp.example;ENCRYPT = 'strict' ; ", SqlClient4, RuleNotStrict, connsec.Pass, sqlClient},
+		{"Server=a.corp.example;Encrypt=true;Trust Server Certificate=yes;TrustServerCertificate=", SqlClient4, RuleTrustServerCertificate, connsec.Pass, sqlClient},
+		{"Server=a.corp.example;Encrypt=true;TrustServerCertificate=no;Trust Server Certificate=yes", SqlClient4, RuleTrustServerCertificate, connsec.Fail, sqlClient},
+		{"Server=a.corp.example;Encrypt=optional", SqlClient4, RuleTrustServerCertificate, connsec.NotApplicable, sqlClient},
+
+		{"Driver={ODBC Driver 17 for SQL Server};Server=a.corp.example;Encrypt=no;Encrypt=yes", AnyDriver, RuleEncryptionLoginOnly, connsec.Fail, odbc},
+		{"Driver={ODBC Driver 18 for SQL Server};Server=a.corp.example;Encrypt={strict};TrustServerCertificate=yes", AnyDriver, RuleTrustServerCertificate, connsec.Pass, odbc},
+		{"Driver={ODBC Driver 18 for SQL Server};Server=lpc:a.corp.example;Encrypt=yes;Net=dbnmpntw", AnyDriver, RuleNamedPipe, connsec.Fail, odbc},
+
+		{"Provider=MSOLEDBSQL;Provider=MSOLEDBSQL19;Data Source=a.corp.example", AnyDriver, RuleEncryptionUnset, connsec.Fail, oledb},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Use Encryption for Data=True;Use Encryption for Data=False", AnyDriver, RuleEncryptionLoginOnly, connsec.Fail, oledb},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=yes", AnyDriver, RuleEncryptionUnset, connsec.Inconclusive, oledb2},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=yes", AnyDriver, RuleEncryptionLoginOnly, connsec.Inconclusive, oledb2},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=yes", AnyDriver, RuleTrustServerCertificate, connsec.Inconclusive, oledb2},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=yes", AnyDriver, RuleEncryptionLoginOnly, connsec.Pass, oledb2},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict", AnyDriver, RuleNotStrict, connsec.Inconclusive, oledb2},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict;Trust Server Certificate=yes", AnyDriver, RuleTrustServerCertificate, connsec.Fail, oledb2},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=no", AnyDriver, RuleEncryptionLoginOnly, connsec.Fail, oledb2},
+
+		{"jdbc:sqlserver://a.corp.example;encrypt=true;trustManagerClass=com.example.TakeAll", JDBC11, RuleTrustServerCertificate, connsec.Inconclusive, jdbc},
+		{"jdbc:sqlserver://a.corp.example;encrypt=true;trustManagerClass=", JDBC11, RuleTrustServerCertificate, connsec.Pass, jdbc},
+
+		{"Server=a.corp.example;Encrypt=strict;Failover Partner=sql2", SqlClient4, RuleName, connsec.Fail, partner},
+		{`Server=a.corp.example;Encrypt=strict;Failover Partner=tcp:b.corp.example\INST,1433`, SqlClient4, RuleName, connsec.Pass, partner},
+		{"Server=a.corp.example;Encrypt=strict;Failover Partner=192.0.2.1;HostNameInCertificate=a.corp.example", SqlClient4, RuleName, connsec.Pass, partner},
+		{"Driver={ODBC Driver 18 for SQL Server};Server=a.corp.example;Failover_Partner=.", AnyDriver, RuleName, connsec.Fail, partner},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Failover Partner=sql2", AnyDriver, RuleName, connsec.Fail, partner},
+		{"jdbc:sqlserver://a.corp.example;failoverPartner=sql2", JDBC11, RuleName, connsec.Fail, partner},
+		{"sqlserver://a.corp.example?encrypt=strict&failoverpartner=sql2", AnyDriver, RuleName, connsec.Fail, partner},
+
+		{"sqlserver://a.corp.example?Encrypt=Disable", AnyDriver, RuleEncryptionOff, connsec.Fail, goReads},
+		{"sqlserver://a.corp.example?encrypt=disable", AnyDriver, RuleTrustServerCertificate, connsec.NotApplicable, goReads},
+		{"server=a.corp.example;encrypt=true;encrypt=0", GoMSSQLDB, RuleEncryptionLoginOnly, connsec.Fail, goReads},
+		{`server=a.corp.example;password="x;encrypt=true`, GoMSSQLDB, RuleEncryptionUnset, connsec.Fail, goReads},
+		{"server=a.corp.example;'encrypt'=true", GoMSSQLDB, RuleEncryptionUnset, connsec.Fail, goReads},
+	} {
+		t.Run(tt.dsn, func(t *testing.T) {
+			got := mustParse(t, tt.dsn, tt.driver).Validate().Of(tt.rule)[0]
+			assert.Equal(t, tt.want, got.Outcome, "%s (%s)", got.Detail, tt.source)
+		})
+	}
+	f := mustParse(t, "Server=a.corp.example;Encrypt=strict;Failover Partner=sql2", SqlClient4).Validate().Of(RuleName)[0]
+	assert.Equal(t, 38, f.Source.Column, "it points to the partner")
+}
+
+// A host to look at is no setting: nothing is known of what its clients say.
+func TestServerOnly(t *testing.T) {
+	r := Config{Host: "a.corp.example", ServerOnly: true}.Validate()
+	require.Len(t, r.Findings, 1)
+	ruletest.Expect(t, r, connsec.Pass, RuleName)
+	ruletest.ExpectFailed(t, Config{Host: "sql1", ServerOnly: true}.Validate(), RuleName)
 }
 
 func assertNoCanary(t *testing.T, c Config) {
@@ -296,14 +378,16 @@ func TestHarden(t *testing.T) {
 
 // agreesWithMSDSN compares with the parser of the driver itself. TLS files do not exist here,
 // and the protocols of Windows are not linked: such strings are left out.
-func agreesWithMSDSN(t *testing.T, text string) {
+//
+// It reports whether there was anything to compare.
+func agreesWithMSDSN(t require.TestingT, text string) bool {
 	theirs, err := msdsn.Parse(text)
 	ours, ourErr := ParseDSN(text, GoMSSQLDB)
 	if err != nil || ourErr != nil {
-		return
+		return false
 	}
 	if ours.Protocol != TCP || strings.ContainsRune(text, '�') || ours.Certificate != "" || ours.ServerCertificate != "" {
-		return
+		return false
 	}
 	wantEncryption := map[msdsn.Encryption]Encryption{
 		msdsn.EncryptionOff: LoginOnly, msdsn.EncryptionDisabled: Off, msdsn.EncryptionRequired: Mandatory, msdsn.EncryptionStrict: Strict,
@@ -324,12 +408,17 @@ func agreesWithMSDSN(t *testing.T, text string) {
 		require.Equal(t, theirs.Host, ours.host())
 	}
 	require.Equal(t, theirs.Instance, ours.Instance)
-	if theirs.Port != 0 && !strings.HasPrefix(theirs.Parameters["protocol"], "admin") {
+	require.Equal(t, theirs.FailOverPartner, ours.FailoverPartner)
+	if ours.HostNameInCertificate != "" && theirs.TLSConfig != nil {
+		require.Equal(t, theirs.TLSConfig.ServerName, ours.HostNameInCertificate)
+	}
+	if !strings.HasPrefix(theirs.Parameters["protocol"], "admin") {
 		require.Equal(t, theirs.Port, uint64(ours.Port))
 	}
 	if ours.Encryption != Off && theirs.TLSConfig != nil {
 		require.Equal(t, theirs.TLSConfig.MinVersion, ours.TLSMinimum)
 	}
+	return true
 }
 
 var goSeeds = []string{
@@ -338,6 +427,7 @@ var goSeeds = []string{
 	"sqlserver://a?encrypt=true;x=y&database=%zz", "sqlserver://u@h/i?user+id=x", "sqlserver://h#f", "sqlserver:///?password=x",
 	"server=tcp:db.corp.example,1433;user id=sa;password=\"a;b\"\"c\";encrypt=true", "server=.\\sqlexpress;pwd=x;;", "addr=(local);app=x;uid=y;encrypt=0",
 	"Data Source=h,14;Initial Catalog=d;trust server certificate=1;encrypt=t", "server=a;encrypt=true;encrypt=false;=x;y", "encrypt", "server=admin:h;x=\"",
+	"server=a;failover partner=b;host name in certificate=c", "sqlserver://a?failoverpartner=b&hostnameincertificate=", "odbc:server=h;failoverpartner={b}",
 	"odbc:server=h;port=1;user id=a;password={p;}}w};encrypt=yes", "odbc:server={h\\i};encrypt", "odbc: server = h ; encrypt = no ", "odbc:server=h;database={d} ;x",
 }
 
@@ -345,6 +435,53 @@ func TestAgreesWithMSDSN(t *testing.T) {
 	for _, s := range goSeeds {
 		t.Run("", func(t *testing.T) { agreesWithMSDSN(t, s) })
 	}
+}
+
+// TestAgreesWithMSDSNOnWholeStrings composes strings of what counts: keys twice and by other names,
+// words for yes and no, quotes of all kinds, protocols, instances and ports.
+func TestAgreesWithMSDSNOnWholeStrings(t *testing.T) {
+	var keys []string
+	for _, names := range []map[string]string{commonKeys, goSynonyms} {
+		for key := range names {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	keys = append(keys, "encrypt", "encrypt", "trustservercertificate", "trust server certificate", "server", "app name", "x", "")
+	values := []string{
+		"true", "false", "Mandatory", "STRICT", "optional", "disable", "yes", "No", "1", "0", "t", "F", "", "x", "1.2", "TLS1.3", "sa", "1433", "70000",
+		"h", ".", "(local)", `h\i`, "h,1433", "tcp:h", "TCP:h", "tcp:tcp:h", "np:h", "admin:h", "[::1]", "h.corp.example",
+	}
+	spaces := rapid.SampledFrom([]string{"", "", "", " ", "\t", "\n"})
+	parsed := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		form := rapid.SampledFrom([]form{formADO, formURL, formGoODBC}).Draw(t, "form")
+		separator := ";"
+		switch form {
+		case formURL:
+			b.WriteString("sqlserver://" + rapid.SampledFrom([]string{"h", "u:p@h", "u@h:1433", "[::1]:1433", "h/i", ""}).Draw(t, "authority") + "?")
+			separator = "&"
+		case formGoODBC:
+			b.WriteString("odbc:")
+		}
+		for range rapid.IntRange(1, 6).Draw(t, "pairs") {
+			key, value := rapid.SampledFrom(keys).Draw(t, "key"), rapid.SampledFrom(values).Draw(t, "value")
+			if rapid.Bool().Draw(t, "upper") {
+				key = strings.ToUpper(key)
+			}
+			quotes := rapid.SampledFrom([][2]string{{"", ""}, {"", ""}, {"", ""}, {`"`, `"`}, {"'", "'"}, {"{", "}"}, {`"`, ""}, {"", `"`}, {"{", "}}"}}).Draw(t, "quotes")
+			value = quotes[0] + value + quotes[1]
+			if form == formURL {
+				key, value = url.QueryEscape(key), url.QueryEscape(value)
+			}
+			b.WriteString(spaces.Draw(t, "1") + key + spaces.Draw(t, "2") + "=" + spaces.Draw(t, "3") + value + spaces.Draw(t, "4") + separator)
+		}
+		if agreesWithMSDSN(t, b.String()) {
+			parsed++
+		}
+	})
+	assert.Positive(t, parsed, "nothing was compared")
 }
 
 // FuzzParseDSNAsGoMSSQLDB compares the three forms of go-mssqldb with its own parser.
