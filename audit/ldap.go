@@ -53,7 +53,7 @@ func (l LDAP) check(d *Deployment, env *environment) (check, error) {
 			return check{}, err
 		}
 	}
-	c.BindDN, c.GlobalCatalog, c.Connect = l.BindDN, l.GlobalCatalog, l.Connect
+	c.BindDN, c.AccountUnknown, c.GlobalCatalog, c.Connect = l.BindDN, true, l.GlobalCatalog, l.Connect
 	if l.BaseDN != "" {
 		c.BaseDN = l.BaseDN
 	}

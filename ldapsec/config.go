@@ -126,6 +126,9 @@ type Config struct {
 	BindDN string `json:"bind_dn,omitempty"`
 	// Password of the account. It is never sent before TLS is verified.
 	Password connsec.Secret `json:"password,omitzero"`
+	// AccountUnknown says that an empty BindDN is one that was not told, and not a setting that
+	// asks anonymously.
+	AccountUnknown bool `json:"account_unknown,omitempty"`
 
 	// Waivers accept failures of Validate's rules for Dial, by rule ID and subject.
 	Waivers []connsec.Waiver `json:"waivers,omitempty"`

@@ -129,6 +129,8 @@ func judgeAnonymousBind(c Config) connsec.Verdict {
 	switch {
 	case c.Method == External || c.Method == Kerberos:
 		return connsec.Passed("method %s authenticates the client", c.Method)
+	case c.BindDN == "" && c.AccountUnknown:
+		return connsec.Unknown("the account that the product uses was not given")
 	case c.BindDN == "":
 		return connsec.Failed("no account is set")
 	}

@@ -88,6 +88,14 @@ func TestFlawedSettings(t *testing.T) {
 	}
 }
 
+func TestAnAccountThatWasNotTold(t *testing.T) {
+	c := sound()
+	c.BindDN, c.Password, c.AccountUnknown = "", connsec.Secret{}, true
+	ruletest.Expect(t, c.Validate(), connsec.Inconclusive, ldapsec.RuleAnonymousBind)
+	c.BindDN = "cn=svc"
+	ruletest.Expect(t, c.Validate(), connsec.Pass, ldapsec.RuleAnonymousBind)
+}
+
 func TestUnknownModesAreNotSafe(t *testing.T) {
 	c := sound()
 	c.Mode = 77

@@ -36,6 +36,9 @@ func ldapCommand() command {
 				if *domain != "" {
 					configs = append(configs, ldapsec.Config{Domain: *domain})
 				}
+				if *other > 65535 {
+					return usagef("--other-port is a number from 1 to 65535")
+				}
 				if len(configs) == 0 {
 					return usagef("which server? give ldaps://HOST, --server or --domain")
 				}
@@ -46,7 +49,8 @@ func ldapCommand() command {
 				var targets []target
 				for _, cfg := range configs {
 					cfg.Roots, cfg.Known, cfg.AsOf, cfg.Connect = roots, known, shared.asOf.Time, shared.connect
-					cfg.GlobalCatalog, cfg.OtherPort = *catalog, uint16(min(*other, 65535))
+					cfg.AccountUnknown = true
+					cfg.GlobalCatalog, cfg.OtherPort = *catalog, uint16(*other)
 					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Validate, cfg.Probe})
 				}
 				return c.probe(ctx, targets)
