@@ -114,6 +114,9 @@ func (c Config) authenticate(ctx context.Context, s *session, name string, state
 		if c.Password.IsEmpty() { // whatever was waived: success would mean nothing
 			return errors.New("a bind without a password authenticates nobody")
 		}
+		if c.BindDN == "" { // Active Directory takes it for an anonymous bind and calls it success
+			return errors.New("a bind without an account authenticates nobody, whatever the password")
+		}
 		res, err = s.bind(func(id int32) []byte {
 			return ldapwire.Bind(id, c.BindDN, ldapwire.AuthSimple, []byte(c.Password.Reveal()))
 		})

@@ -230,6 +230,13 @@ func TestDialRefusesUnsafeSettings(t *testing.T) {
 		_, err := c.Dial(deadline(t))
 		assert.ErrorContains(t, err, "authenticates nobody")
 	})
+	t.Run("password without an account", func(t *testing.T) {
+		c := c
+		c.BindDN = ""
+		_, err := c.Dial(deadline(t))
+		assert.ErrorContains(t, err, "authenticates nobody")
+	})
+	require.NoError(t, s.Close())
 	for _, r := range s.Observed() {
 		assert.False(t, r.Bind)
 	}
