@@ -22,10 +22,10 @@
 //
 // # What a probe leaves behind
 //
-// Probes send no real account, and nothing at all inside TLS that was not verified. A server
-// sees, for each port, one connection with anonymous searches (root DSE, one entry below the
-// base, one below the empty name), one connection that begins START TLS, and the handshakes
-// that package tlscheck makes. Its log has
+// Probes send no real account, and nothing at all inside TLS that was not verified. A server,
+// which is each of up to 16 addresses of a name, sees for each port one connection with
+// anonymous searches (root DSE, one entry below the base, one below the empty name), one
+// connection that begins START TLS, and the handshakes that package tlscheck makes. Its log has
 //
 //   - at most two failed logins of a made-up account connsec-probe-… (16 random hexadecimal
 //     digits), which can lock nobody out: event 4625 on a domain controller, and 3039 where
@@ -37,13 +37,13 @@
 // Windows answers questions about channel binding and signing only in NTLM. Where that is
 // switched off, the verdict is inconclusive. The verdicts for Samba and OpenLDAP are held
 // against the real servers in the tests; those for 389 Directory Server follow what release
-// 2.3.1 answers, those for Windows what Microsoft and others have published. A name with
-// several addresses, such as the name of a whole domain, is looked at in full only where TLS
-// is concerned; the questions about binds and searches go to the first address that accepts,
-// so enter the controllers by their own names. What accounts may read or write, password
-// policies, Kerberos delegation and certificates of users are not looked at. A connection that Dial returns
-// does not follow referrals, and go-ldap takes answers of up to 2 GB from the server that was
-// verified.
+// 2.3.1 answers, those for Windows what Microsoft and others have published. Behind an
+// address, a load balancer may have servers that a probe never meets; enter the controllers by
+// their own names. That START TLS is taken out of answers in clear is seen only from a place
+// where it happens, and only against a verified answer on the other port. What accounts may read
+// or write, password policies, Kerberos delegation and certificates of users are not looked at.
+// A connection that Dial returns does not follow referrals, and go-ldap takes answers of up to
+// 2 GB from the server that was verified.
 //
 // # References
 //

@@ -2,6 +2,7 @@ package ldapsec_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -20,11 +21,25 @@ func noRoot(code int, way string) *ldapsec.SearchAnswer {
 	return &ldapsec.SearchAnswer{Answer: *answer(code, ""), Way: way}
 }
 
+// OIDs of extensions that a root DSE may list.
+const (
+	startTLS = "1.3.6.1.4.1.1466.20037"
+	whoAmI   = "1.3.6.1.4.1.4203.1.11.3"
+)
+
+func lists(way string, oids ...string) *ldapsec.RootDSE {
+	return &ldapsec.RootDSE{Way: way, Extensions: oids}
+}
+
+func refusal(code int) *ldapsec.StartTLSLook {
+	return &ldapsec.StartTLSLook{Answer: *answer(code, "")}
+}
+
 func server(change func(*ldapsec.Server)) ldapsec.Observation {
 	s := ldapsec.Server{
 		Name: host, Kind: ldapsec.ActiveDirectory, RootDSE: &ldapsec.RootDSE{}, Plain: ldapsec.Port{Number: 389},
 		NullSession: answer(8, "00002028: LdapErr"), NoBinding: answer(49, "80090346: LdapErr"),
-		StartTLS: &ldapsec.StartTLSLook{Answer: *answer(52, "")}, AnonymousSearch: &ldapsec.SearchAnswer{Answer: *answer(1, ""), Way: "ldaps"},
+		StartTLS: &ldapsec.StartTLSLook{Answer: *answer(2, "")}, AnonymousSearch: &ldapsec.SearchAnswer{Answer: *answer(1, ""), Way: "ldaps"},
 		NullBaseSearch: &ldapsec.SearchAnswer{Answer: *answer(32, ""), Way: "ldaps"},
 	}
 	change(&s)
@@ -92,6 +107,40 @@ func TestVerdicts(t *testing.T) {
 		{"offered", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{} }, ldapsec.RuleStartTLSOffered, connsec.Fail},
 		{"not offered", func(*ldapsec.Server) {}, ldapsec.RuleStartTLSOffered, connsec.Pass},
 		{"not tried", func(s *ldapsec.Server) { s.StartTLS = nil }, ldapsec.RuleStartTLSOffered, connsec.Inconclusive},
+		{"offered: not at the moment", func(s *ldapsec.Server) { s.StartTLS = refusal(52) }, ldapsec.RuleStartTLSOffered, connsec.Inconclusive},
+		{"offered: out of order", func(s *ldapsec.Server) { s.StartTLS = refusal(1) }, ldapsec.RuleStartTLSOffered, connsec.Inconclusive},
+		{"offered: listed and unknown", func(s *ldapsec.Server) { s.RootDSE = lists("ldaps", startTLS) }, ldapsec.RuleStartTLSOffered, connsec.Inconclusive},
+
+		{"stripped: no", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", startTLS), lists("ldap", startTLS), &ldapsec.StartTLSLook{}
+		}, ldapsec.RuleStartTLSStripped, connsec.Pass},
+		{"stripped: the list is not shown in clear", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", startTLS), lists("ldap"), &ldapsec.StartTLSLook{}
+		}, ldapsec.RuleStartTLSStripped, connsec.Pass},
+		{"stripped: nothing is shown in clear", func(s *ldapsec.Server) {
+			s.RootDSE, s.StartTLS = lists("ldaps", startTLS), &ldapsec.StartTLSLook{}
+		}, ldapsec.RuleStartTLSStripped, connsec.Pass},
+		{"stripped: offered, whatever is shown inside", func(s *ldapsec.Server) { s.RootDSE, s.StartTLS = nil, &ldapsec.StartTLSLook{} }, ldapsec.RuleStartTLSStripped, connsec.Pass},
+		{"stripped: out of the list", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", whoAmI, startTLS), lists("ldap", whoAmI), &ldapsec.StartTLSLook{}
+		}, ldapsec.RuleStartTLSStripped, connsec.Fail},
+		{"stripped: list and answer", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", startTLS), lists("ldap"), refusal(52)
+		}, ldapsec.RuleStartTLSStripped, connsec.Fail},
+		{"stripped: the answer alone", func(s *ldapsec.Server) { s.RootDSE = lists("ldaps", startTLS) }, ldapsec.RuleStartTLSStripped, connsec.Fail},
+		{"stripped: not at the moment", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", startTLS), lists("ldap", startTLS), refusal(52)
+		}, ldapsec.RuleStartTLSStripped, connsec.Inconclusive},
+		{"stripped: a list that was cut", func(s *ldapsec.Server) {
+			s.RootDSE, s.PlainRootDSE, s.StartTLS = lists("ldaps", startTLS), lists("ldap", make([]string, 64)...), &ldapsec.StartTLSLook{}
+		}, ldapsec.RuleStartTLSStripped, connsec.Pass},
+		{"stripped: no answer", func(s *ldapsec.Server) {
+			s.RootDSE, s.StartTLS = lists("ldaps", startTLS), &ldapsec.StartTLSLook{Answer: *noAnswer}
+		}, ldapsec.RuleStartTLSStripped, connsec.Inconclusive},
+		{"stripped: nothing to compare with", func(s *ldapsec.Server) { s.RootDSE = lists("ldap", startTLS) }, ldapsec.RuleStartTLSStripped, connsec.Inconclusive},
+		{"stripped: not listed", func(s *ldapsec.Server) { s.RootDSE.Way = "ldaps" }, ldapsec.RuleStartTLSStripped, connsec.NotApplicable},
+		{"stripped: port closed", func(s *ldapsec.Server) { s.Plain.Problem = refused }, ldapsec.RuleStartTLSStripped, connsec.NotApplicable},
+		{"stripped: port filtered", func(s *ldapsec.Server) { s.Plain.Problem = filtered }, ldapsec.RuleStartTLSStripped, connsec.Inconclusive},
 		{"injection: not offered", func(*ldapsec.Server) {}, ldapsec.RuleStartTLSInjection, connsec.NotApplicable},
 		{"injection: discarded", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedDiscarded} }, ldapsec.RuleStartTLSInjection, connsec.Pass},
 		{"injection: refused", func(s *ldapsec.Server) { s.StartTLS = &ldapsec.StartTLSLook{Glued: ldapsec.GluedRefused} }, ldapsec.RuleStartTLSInjection, connsec.Pass},
@@ -135,6 +184,32 @@ func TestVerdicts(t *testing.T) {
 			ruletest.Expect(t, server(tc.change).Judge(), tc.want, tc.rule)
 		})
 	}
+}
+
+// TestAddressesThatDiffer holds that one address does not speak for another.
+func TestAddressesThatDiffer(t *testing.T) {
+	strict, open := server(func(*ldapsec.Server) {}).Servers[0], server(func(s *ldapsec.Server) { s.NullSession = answer(0, "") }).Servers[0]
+	strict.Address, open.Address = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	same := strict
+	same.Address = netip.MustParseAddr("192.0.2.3")
+	left := ldapsec.Server{Name: host, Problem: "the name has 4 more addresses, which were not looked at"}
+
+	r := ldapsec.Observation{Servers: []ldapsec.Server{strict, open, same, left}}.Judge()
+	got := map[string]connsec.Outcome{}
+	for _, f := range r.Of(ldapsec.RuleSigningNotRequired) {
+		got[f.Subject] = f.Outcome
+	}
+	assert.Equal(t, map[string]connsec.Outcome{
+		host + " [192.0.2.1, 192.0.2.3]": connsec.Pass, host + " [192.0.2.2]": connsec.Fail, host + " [others]": connsec.Inconclusive,
+	}, got)
+
+	r = ldapsec.Observation{Servers: []ldapsec.Server{strict, same}}.Judge()
+	assert.Len(t, r.Findings, len(server(func(*ldapsec.Server) {}).Judge().Findings), "what holds everywhere is said once")
+	for _, f := range r.Findings {
+		assert.Equal(t, host, f.Subject)
+	}
+	// A name that stands twice in a setting is two servers, and so is one in facts of old.
+	assert.Len(t, ldapsec.Observation{Servers: []ldapsec.Server{strict, strict}}.Judge().Of(ldapsec.RuleSigningNotRequired), 2)
 }
 
 func TestVerdictsOnTLSPorts(t *testing.T) {

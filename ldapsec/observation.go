@@ -1,6 +1,7 @@
 package ldapsec
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -30,18 +31,26 @@ type Discovery struct {
 	Problem string   `json:"problem,omitempty"`  // why there is no answer
 }
 
-// Server is what was seen of one server. A nil answer means that the question was not asked,
-// because the connection for it could not be had or another answer made it needless.
+// Server is what was seen of one server, which is one address of a name: the name of a whole
+// domain has one for each controller, and what one of them refuses another may accept. A nil
+// answer means that the question was not asked, because the connection for it could not be had
+// or another answer made it needless.
 type Server struct {
-	Name    string   `json:"name"`
-	Kind    Kind     `json:"kind"`
-	Problem string   `json:"problem,omitempty"` // why nothing could be seen, such as an unknown name
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address,omitzero"` // zero: see Problem
+	Kind    Kind       `json:"kind"`
+	Problem string     `json:"problem,omitempty"` // why nothing could be seen, such as an unknown name
+	// RootDSE is the one from inside TLS, if it is shown there.
 	RootDSE *RootDSE `json:"root_dse,omitempty"`
 	// NoRootDSE is how the search for the root DSE ended, if that is why there is none.
 	NoRootDSE *SearchAnswer `json:"no_root_dse,omitempty"`
+	// PlainRootDSE is what was shown in clear, beside a RootDSE from inside TLS to compare it
+	// with.
+	PlainRootDSE *RootDSE `json:"plain_root_dse,omitempty"`
 
 	// TLS holds the looks at the ports that speak TLS: LDAPS first, then the global catalog
-	// and START TLS where they were asked for.
+	// and START TLS where they were asked for. Each covers all addresses of the name, and
+	// stands with the first of them.
 	TLS []TLSLook `json:"tls,omitempty"`
 	// Unverified says why there was no verified TLS connection to ask the questions on that
 	// need one. Empty: there was.
@@ -256,6 +265,17 @@ func (d *RootDSE) kind() Kind {
 		return DirectoryServer
 	}
 	return UnknownKind
+}
+
+// listsStartTLS reports whether the root DSE says that the server offers START TLS.
+func (d *RootDSE) listsStartTLS() bool {
+	return d != nil && slices.Contains(d.Extensions, ldapwire.OIDStartTLS)
+}
+
+// lacksStartTLS reports whether the root DSE lists extensions, all of them, and START TLS is none.
+// A list that is not shown at all may be an access rule.
+func (d *RootDSE) lacksStartTLS() bool {
+	return d != nil && len(d.Extensions) > 0 && len(d.Extensions) < maxValues && !d.listsStartTLS()
 }
 
 // base is where the directory's own entries begin.

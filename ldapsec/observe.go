@@ -23,19 +23,22 @@ import (
 )
 
 const (
-	maxControllers = 64               // domain controllers looked at
-	serversAtATime = 8                // of them, at once
-	stepTimeout    = 10 * time.Second // one question; the context's deadline comes first where it is nearer
-	// bindBudget is how many binds of a random identity one server gets. Such binds are failed
+	maxControllers = 64 // domain controllers looked at
+	serversAtATime = 8  // of them, at once
+	// Of one name, as tlscheck bounds them.
+	maxAddresses     = 16
+	addressesAtATime = 4
+	stepTimeout      = 10 * time.Second // one question; the context's deadline comes first where it is nearer
+	// bindBudget is how many binds of a random identity one address gets. Such binds are failed
 	// logins in its log; null sessions name nobody and are not counted.
 	bindBudget = 2
 )
 
 // Observe looks at every server of the setting, or at every controller of the domain, on the
-// port with TLS and on the port without. The error is for no facts at all: no server could be
-// found or reached.
+// port with TLS and on the port without. A name with several addresses is as many servers, up
+// to 16. The error is for no facts at all: no server could be found or reached.
 //
-// Per server it makes one connection to ask questions on each port, one for START TLS, and
+// Per address it makes one connection to ask questions on each port, one for START TLS, and
 // those that [tlscheck.Endpoint.Observe] makes. It sends no real account: anonymous searches,
 // null sessions, and at most two binds of a random, non-existent identity. See the package
 // documentation for what the server logs.
@@ -55,17 +58,18 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 			return o, fmt.Errorf("ldapsec: the controllers of %s cannot be found: %s", setting.OneLine(hostOf(c.Domain)), d.Problem)
 		}
 	}
-	o.Servers = make([]Server, len(names))
+	found := make([][]Server, len(names))
 	slots := make(chan struct{}, serversAtATime)
 	var wg sync.WaitGroup
 	for i, name := range names {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			o.Servers[i] = c.observeServer(ctx, name)
+			found[i] = c.observeName(ctx, name)
 		})
 	}
 	wg.Wait()
+	o.Servers = slices.Concat(found...)
 	o.Duration = c.now().Sub(started)
 	if len(names) > 0 && !slices.ContainsFunc(o.Servers, Server.seen) {
 		return o, fmt.Errorf("ldapsec: %s: no server could be looked at: %s", o.Target, o.Servers[0].unseen())
@@ -191,10 +195,11 @@ func openStartTLS(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	return conn, nil
 }
 
-// look is the work on one server. Each goroutine writes fields of its own.
+// look is the work on one address. Each goroutine writes fields of its own.
 type look struct {
 	c    Config
 	name string
+	at   netip.AddrPort // without TLS
 	Server
 
 	plain, secure *session // nil: not to be had
@@ -204,42 +209,82 @@ type look struct {
 	binds         int    // binds of a random identity so far
 }
 
-func (c Config) observeServer(ctx context.Context, name string) Server {
-	l := &look{c: c, name: name, Server: Server{Name: setting.OneLine(hostOf(name)), Plain: Port{Number: c.plainPort()}}}
-	plain := c.endpoint(name, c.plainPort(), wayPlain)
-	addrs, err := plain.Addresses(ctx)
+// observeName looks at every address of a name. What stands behind one address says nothing
+// about the others: each is asked all questions.
+func (c Config) observeName(ctx context.Context, name string) []Server {
+	way := wayPlain
+	if c.Mode == Implicit {
+		way = wayLDAPS
+	}
+	shown := setting.OneLine(hostOf(name))
+	addrs, err := c.endpoint(name, c.port(), way).Addresses(ctx)
+	if err != nil {
+		return []Server{{
+			Name: shown, Plain: Port{Number: c.plainPort()}, Problem: setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: ")),
+		}}
+	}
+	most := min(len(addrs), maxAddresses)
+	servers := make([]Server, most, most+1)
+	var looks []TLSLook
+	var wg sync.WaitGroup
+	wg.Go(func() { looks = c.observeTLS(ctx, name) })
+	slots := make(chan struct{}, addressesAtATime)
+	for i, addr := range addrs[:most] {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			one := c
+			one.Connect = addr.String() // the other port goes with it, see connect
+			servers[i] = one.observeAddress(ctx, name, addr.Addr())
+		})
+	}
+	wg.Wait()
+	servers[0].TLS = looks
+	if left := len(addrs) - most; left > 0 { // what they accept is not known
+		servers = append(servers, Server{
+			Name: shown, Plain: Port{Number: c.plainPort()}, Problem: fmt.Sprintf("the name has %d more addresses, which were not looked at", left),
+		})
+	}
+	return servers
+}
+
+// observeTLS is what tlscheck sees of every way to TLS, at all addresses of the name.
+func (c Config) observeTLS(ctx context.Context, name string) []TLSLook {
+	ways := []TLSLook{{Way: wayLDAPS, Port: c.tlsPort()}}
+	if c.GlobalCatalog && c.tlsPort() != portGCS {
+		ways = append(ways, TLSLook{Way: wayLDAPS, Port: portGCS})
+	}
+	if c.Mode == StartTLS {
+		ways = append(ways, TLSLook{Way: wayStartTLS, Port: c.plainPort()})
+	}
+	failed := make([]error, len(ways))
+	var wg sync.WaitGroup
+	for i := range ways {
+		wg.Go(func() {
+			ways[i].Observation, failed[i] = c.endpoint(name, ways[i].Port, ways[i].Way).Observe(ctx)
+		})
+	}
+	wg.Wait()
+	var looks []TLSLook
+	for i, w := range ways {
+		if failed[i] == nil {
+			looks = append(looks, w)
+		}
+	}
+	return looks
+}
+
+// observeAddress asks one address, to which c.Connect leads.
+func (c Config) observeAddress(ctx context.Context, name string, addr netip.Addr) Server {
+	l := &look{c: c, name: name, Server: Server{Name: setting.OneLine(hostOf(name)), Address: addr, Plain: Port{Number: c.plainPort()}}}
+	addrs, err := c.endpoint(name, c.plainPort(), wayPlain).Addresses(ctx)
 	if err != nil {
 		l.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
 		return l.Server
 	}
-
-	// First everything that needs nothing else; the slowest, tlscheck, runs on beside the rest.
-	var looks, opening sync.WaitGroup
-	ways := []struct {
-		way  string
-		port uint16
-	}{{wayLDAPS, c.tlsPort()}}
-	if c.GlobalCatalog && c.tlsPort() != portGCS {
-		ways = append(ways, struct {
-			way  string
-			port uint16
-		}{wayLDAPS, portGCS})
-	}
-	if c.Mode == StartTLS {
-		ways = append(ways, struct {
-			way  string
-			port uint16
-		}{wayStartTLS, c.plainPort()})
-	}
-	seen := make([]*TLSLook, len(ways))
-	for i, w := range ways {
-		looks.Go(func() {
-			if o, err := c.endpoint(name, w.port, w.way).Observe(ctx); err == nil {
-				seen[i] = &TLSLook{Way: w.way, Port: w.port, Observation: o}
-			}
-		})
-	}
-	opening.Go(func() { l.openPlain(ctx, addrs) })
+	l.at = addrs[0] // the only one: c.Connect is an address
+	var opening sync.WaitGroup
+	opening.Go(func() { l.openPlain(ctx) })
 	opening.Go(func() { l.openSecure(ctx) })
 	opening.Wait()
 	root := l.secureRoot
@@ -247,12 +292,15 @@ func (c Config) observeServer(ctx context.Context, name string) Server {
 		root = l.plainRoot
 	}
 	l.RootDSE, l.NoRootDSE = root.dse, root.none
+	if l.secureRoot.dse != nil {
+		l.PlainRootDSE = l.plainRoot.dse
+	}
 	l.Kind = l.RootDSE.kind()
 
 	// Now the questions whose meaning depends on the kind of server.
-	var asking sync.WaitGroup
+	var asking, beside sync.WaitGroup
 	if l.plain != nil {
-		looks.Go(func() { l.askStartTLS(ctx, addrs) })
+		beside.Go(func() { l.askStartTLS(ctx) })
 		asking.Go(func() { l.askPlain(ctx) })
 	}
 	if l.secure != nil {
@@ -268,35 +316,19 @@ func (c Config) observeServer(ctx context.Context, name string) Server {
 	if l.plain != nil {
 		l.plain.close()
 	}
-	looks.Wait()
-	for _, t := range seen {
-		if t != nil {
-			l.TLS = append(l.TLS, *t)
-		}
-	}
+	beside.Wait()
 	return l.Server
 }
 
-// dialAny connects to the first address that accepts. That the port is closed is the answer
-// only if every address refuses; otherwise the error is one that proves nothing.
-func (c Config) dialAny(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+// dial connects to one address, within the time of one question.
+func (c Config) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	dialer := c.Dialer
 	if dialer == nil {
 		dialer = &net.Dialer{}
 	}
-	var worst error
-	for _, a := range addrs {
-		step, cancel := context.WithTimeout(ctx, stepTimeout)
-		conn, err := dialer.DialContext(step, "tcp", a.String())
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		if worst == nil || tlscheck.ProblemOf(worst).Kind == tlscheck.Refused {
-			worst = err
-		}
-	}
-	return nil, worst
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return dialer.DialContext(ctx, "tcp", addr.String())
 }
 
 // within runs one question under its own time limit and reports whether the connection is
@@ -309,8 +341,8 @@ func within(ctx context.Context, s *session, ask func()) bool {
 	return stop()
 }
 
-func (l *look) openPlain(ctx context.Context, addrs []netip.AddrPort) {
-	conn, err := l.c.dialAny(ctx, addrs)
+func (l *look) openPlain(ctx context.Context) {
+	conn, err := l.c.dial(ctx, l.at)
 	if err != nil {
 		l.Plain.Problem = tlscheck.ProblemOf(err)
 		return
@@ -496,15 +528,15 @@ func (l *look) askSearches(ctx context.Context, s *session, way string) {
 // askStartTLS sends a StartTLS request and, glued behind it in one segment, a search. A server
 // must begin TLS after the first (RFC 4511, 4.14.1): bytes that it has read beyond belong to
 // nobody and must not become part of the TLS session.
-func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
+func (l *look) askStartTLS(ctx context.Context) {
 	look := &StartTLSLook{}
 	l.StartTLS = look
-	conn, res, before, err := l.startTLS(ctx, addrs, true)
+	conn, res, before, err := l.startTLS(ctx, true)
 	look.Answer = *answerOf(res, err)
 	if !look.Offered() {
 		// Servers refuse START TLS while another request is under way (RFC 4511, 4.14.1): it
 		// takes one without to know whether they offer it at all.
-		again, alone, _, errAlone := l.startTLS(ctx, addrs, false)
+		again, alone, _, errAlone := l.startTLS(ctx, false)
 		look.Answer = *answerOf(alone, errAlone)
 		if look.Offered() {
 			_ = again.Close()
@@ -524,7 +556,7 @@ func (l *look) askStartTLS(ctx context.Context, addrs []netip.AddrPort) {
 	}
 	inside, err := handshake(step, conn, cfg)
 	if err != nil {
-		l.gluedRefused(ctx, addrs, cfg, err)
+		l.gluedRefused(ctx, cfg, err)
 		return
 	}
 	stop := govern(step, conn)
@@ -559,13 +591,13 @@ const gluedID = 2
 
 // gluedRefused decides what a failed handshake says, by one without the glue: if that one
 // works, the glue was to blame, and a server that chokes on it does not process it.
-func (l *look) gluedRefused(ctx context.Context, addrs []netip.AddrPort, cfg *tls.Config, failed error) {
+func (l *look) gluedRefused(ctx context.Context, cfg *tls.Config, failed error) {
 	problem := tlscheck.ProblemOf(failed)
 	if problem.Kind == tlscheck.NotTLS {
 		l.StartTLS.Glued = GluedInClear
 		return
 	}
-	conn, res, _, err := l.startTLS(ctx, addrs, false)
+	conn, res, _, err := l.startTLS(ctx, false)
 	if err == nil && res.Code == ldapwire.ResultSuccess {
 		defer func() { _ = conn.Close() }()
 		step, cancel := context.WithTimeout(ctx, stepTimeout)

@@ -127,6 +127,7 @@ func TestSlapd(t *testing.T) {
 			t.Logf("probe: %v", time.Since(begin))
 			show(t, report)
 			ruletest.ExpectFailed(t, own(report), tt.failed...)
+			ruletest.Expect(t, report, connsec.Pass, ldapsec.RuleStartTLSStripped)
 
 			conn, err := c.Dial(deadline(t))
 			require.NoError(t, err)
@@ -179,6 +180,7 @@ func TestSamba(t *testing.T) {
 			t.Logf("probe: %v", time.Since(begin))
 			show(t, report)
 			ruletest.ExpectFailed(t, own(report), append(tt.failed, append(always, ldapsec.RuleAnonymousBind)...)...)
+			ruletest.Expect(t, report, connsec.Pass, ldapsec.RuleStartTLSStripped)
 
 			c.Password = srv.Password
 			search := func(method ldapsec.Method, account string) error {

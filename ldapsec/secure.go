@@ -52,17 +52,17 @@ func (c Config) dialTLS(ctx context.Context, name string, port uint16, way strin
 	if err != nil {
 		return nil, err
 	}
-	for i := range addrs {
+	for _, addr := range addrs {
 		var conn *tls.Conn
-		if conn, err = c.dialAddress(ctx, addrs[i:i+1], cfg, e.Open); err == nil {
+		if conn, err = c.dialAddress(ctx, addr, cfg, e.Open); err == nil {
 			return conn, nil
 		}
 	}
 	return nil, err
 }
 
-func (c Config) dialAddress(ctx context.Context, addr []netip.AddrPort, cfg *tls.Config, open tlscheck.Opener) (*tls.Conn, error) {
-	conn, err := c.dialAny(ctx, addr)
+func (c Config) dialAddress(ctx context.Context, addr netip.AddrPort, cfg *tls.Config, open tlscheck.Opener) (*tls.Conn, error) {
+	conn, err := c.dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

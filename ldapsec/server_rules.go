@@ -25,6 +25,7 @@ var (
 		{Rule: RuleSigningNotRequired, Judge: judgeSigning},
 		{Rule: RuleChannelBinding, Judge: judgeChannelBinding},
 		{Rule: RuleStartTLSOffered, Judge: judgeStartTLSOffered},
+		{Rule: RuleStartTLSStripped, Judge: judgeStartTLSStripped},
 		{Rule: RuleStartTLSInjection, Judge: judgeStartTLSInjection},
 		{Rule: RuleAnonymousSearch, Judge: judgeAnonymousSearch},
 		{Rule: RuleNullBaseSearch, Judge: judgeNullBase},
@@ -42,17 +43,62 @@ func (o Observation) Judge() connsec.Report {
 			r.Findings = append(r.Findings, connsec.Run(setting.OneLine(name), name, nameChecks)...)
 		}
 	}
-	for _, s := range o.Servers {
-		for _, t := range s.TLS {
-			found := connsec.Run(subject(s.Name, t.Port, t.Way), t, tlsChecks)
-			r.Findings = append(r.Findings, found...)
-			if found[0].Outcome == connsec.Pass { // otherwise it is the one finding about this port
-				r.Findings = append(r.Findings, t.Observation.Judge().Findings...)
+	for i := 0; i < len(o.Servers); {
+		same := i + 1
+		for same < len(o.Servers) && o.Servers[same].Name == o.Servers[i].Name && o.Servers[same].Address != o.Servers[i].Address {
+			same++
+		}
+		for _, s := range o.Servers[i:same] {
+			for _, t := range s.TLS {
+				found := connsec.Run(subject(s.Name, t.Port, t.Way), t, tlsChecks)
+				r.Findings = append(r.Findings, found...)
+				if found[0].Outcome == connsec.Pass { // otherwise it is the one finding about this port
+					r.Findings = append(r.Findings, t.Observation.Judge().Findings...)
+				}
 			}
 		}
-		r.Findings = append(r.Findings, presentable(connsec.Run(setting.OneLine(s.Name), s, serverChecks))...)
+		r.Findings = append(r.Findings, judgeAddresses(o.Servers[i:same])...)
+		i = same
 	}
 	return r
+}
+
+// judgeAddresses judges all addresses of one name. What holds at every one of them is said once,
+// of the name; where they differ, each finding names those that it is about.
+func judgeAddresses(servers []Server) []connsec.Finding {
+	name := setting.OneLine(servers[0].Name)
+	each := make([][]connsec.Finding, len(servers))
+	for i, s := range servers {
+		each[i] = presentable(connsec.Run(name, s, serverChecks))
+	}
+	var out []connsec.Finding
+	for k := range serverChecks {
+		var kinds []connsec.Finding
+		var where [][]string
+		for i := range servers {
+			f, at := each[i][k], "others"
+			if servers[i].Address.IsValid() {
+				at = servers[i].Address.String()
+			}
+			n := slices.IndexFunc(kinds, func(g connsec.Finding) bool { return sameFinding(f, g) })
+			if n < 0 {
+				n = len(kinds)
+				kinds, where = append(kinds, f), append(where, nil)
+			}
+			where[n] = append(where[n], at)
+		}
+		for n := range kinds {
+			if len(kinds) > 1 {
+				kinds[n].Subject = fmt.Sprintf("%s [%s]", name, strings.Join(where[n], ", "))
+			}
+		}
+		out = append(out, kinds...)
+	}
+	return out
+}
+
+func sameFinding(a, b connsec.Finding) bool {
+	return a.Outcome == b.Outcome && a.Severity == b.Severity && a.Detail == b.Detail && slices.Equal(a.Evidence, b.Evidence)
 }
 
 // presentable makes sure of details in one line. Observe takes care of that itself, but facts
@@ -294,9 +340,50 @@ func judgeStartTLSOffered(s Server) connsec.Verdict {
 		return connsec.Unknown("the request for START TLS had no result: %s", l.Problem)
 	case l.Offered():
 		return connsec.Failed("START TLS is offered on port %d", s.Plain.Number)
+	case s.RootDSE.listsStartTLS():
+		return connsec.Unknown("the server lists START TLS in its root DSE and refuses it now").With("answer", l.Answer)
+	case l.is(ldapwire.ResultProtocolError):
+		// RFC 4511, 4.14.1: the one code for a server without TLS, by design or configuration.
+		return connsec.Passed("the server has no START TLS").With("answer", l.Answer)
 	default:
-		return connsec.Passed("START TLS is refused").With("answer", l.Answer)
+		return connsec.Unknown("START TLS is refused now, and may be offered at another time: %s", l.Answer)
 	}
+}
+
+// RuleStartTLSStripped: what the server says inside TLS, and what arrives in clear.
+var RuleStartTLSStripped = &connsec.Rule{
+	ID: "ldap-starttls-stripped", Title: "START TLS is missing from what the server says in clear",
+	Why:      "Inside verified TLS the server says that it has START TLS, and in clear it does not. Somebody on the path who takes it out makes every client that would have used it, if it was there, go on without TLS and send its password in clear.",
+	Fix:      "Read supportedExtension of the root DSE (ldapsearch -x -s base -b \"\" supportedExtension) on the server itself and from here. If they differ, find what changes LDAP on the way. If not, see to it that both ports lead to the same server, and that START TLS works there or is not listed. Clients on port 636 have nothing that could be taken out.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{rfc("4513", "6.2"), rfc("4511", "4.14.1"), rfc("4512", "5.1")}, Since: "0.1.0",
+}
+
+func judgeStartTLSStripped(s Server) connsec.Verdict {
+	l, in, clear := s.StartTLS, s.RootDSE, s.PlainRootDSE
+	switch {
+	case s.Problem != "":
+		return connsec.Unknown("the server could not be looked at: %s", s.Problem)
+	case s.Plain.Problem.Kind == tlscheck.Refused:
+		return connsec.Skipped("port %d refuses connections, so nobody asks for START TLS", s.Plain.Number)
+	case s.Plain.Problem.Kind != "":
+		return connsec.Unknown("port %d could not be looked at: %s", s.Plain.Number, s.Plain.Problem.Text)
+	case in.listsStartTLS() && in.Way == wayLDAPS && clear.lacksStartTLS():
+		return connsec.Failed("the root DSE lists START TLS inside TLS, and lists other extensions without it in clear")
+	case l != nil && l.Offered():
+		return connsec.Passed("START TLS is there in clear")
+	case in == nil || in.Way != wayLDAPS:
+		return connsec.Unknown("what the server says inside TLS could not be seen, so there is nothing to compare with")
+	case !in.listsStartTLS():
+		return connsec.Skipped("inside TLS the server does not say that it has START TLS")
+	case l == nil || l.Problem != "":
+		return connsec.Unknown("START TLS could not be tried")
+	case clear != nil && len(clear.Extensions) == 0:
+		return connsec.Failed("the root DSE lists START TLS inside TLS, and in clear neither lists extensions nor takes the request for this one").With("answer", l.Answer)
+	case l.is(ldapwire.ResultProtocolError):
+		return connsec.Failed("the root DSE lists START TLS inside TLS, and in clear the request for it is answered as one that the server does not have").With("answer", l.Answer)
+	}
+	return connsec.Unknown("the server lists START TLS and refuses it now: %s", l.Answer)
 }
 
 // RuleStartTLSInjection: bytes from before TLS become part of the TLS session.

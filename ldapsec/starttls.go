@@ -5,17 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 
 	"github.com/connsec/connsec/internal/ldapwire"
 )
 
 // startTLS opens a connection and sends a StartTLS request, with a search glued behind it or
-// without. before reports that the glued request was
-// answered ahead of the StartTLS request.
-// The connection is nil unless the server agreed.
-func (l *look) startTLS(ctx context.Context, addrs []netip.AddrPort, glue bool) (conn net.Conn, res ldapwire.Result, before bool, err error) {
-	if conn, err = l.c.dialAny(ctx, addrs); err != nil {
+// without. before reports that the glued request was answered ahead of the StartTLS request. The
+// connection is nil unless the server agreed.
+func (l *look) startTLS(ctx context.Context, glue bool) (conn net.Conn, res ldapwire.Result, before bool, err error) {
+	if conn, err = l.c.dial(ctx, l.at); err != nil {
 		return nil, res, false, err
 	}
 	step, cancel := context.WithTimeout(ctx, stepTimeout)

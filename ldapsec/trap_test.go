@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -501,6 +503,113 @@ func (b byName) DialContext(ctx context.Context, network, address string) (net.C
 		}
 	}
 	return nil, errors.New("connection refused")
+}
+
+// byAddress gives one name several addresses, and leads each port of each to a trap.
+type byAddress struct {
+	addrs []netip.Addr
+	to    map[string]string // "192.0.2.1:389" → "127.0.0.1:41389"
+}
+
+func (b byAddress) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return b.addrs, nil
+}
+
+func (b byAddress) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
+	return "", nil, errors.New("not asked for")
+}
+
+func (b byAddress) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if to, ok := b.to[address]; ok {
+		return (&net.Dialer{}).DialContext(ctx, network, to)
+	}
+	return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+func outcomes(r connsec.Report, rule *connsec.Rule) map[string]connsec.Outcome {
+	out := map[string]connsec.Outcome{}
+	for _, f := range r.Of(rule) {
+		out[f.Subject] = f.Outcome
+	}
+	return out
+}
+
+// The name of a domain has an address for each controller.
+func TestEveryAddressOfANameIsAsked(t *testing.T) {
+	strict, open := newTrap(t, trap.LDAPController, host), newTrap(t, trap.LDAPControllerOpen, host)
+	roots := strict.Roots()
+	roots.AppendCertsFromPEM(open.CA())
+	n := byAddress{
+		addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("192.0.2.3")},
+		to: map[string]string{
+			"192.0.2.1:389": strict.Addr(), "192.0.2.1:636": strict.Addr(),
+			"[2001:db8::2]:389": open.Addr(), "[2001:db8::2]:636": open.Addr(), // 192.0.2.3 is down
+		},
+	}
+	c := ldapsec.Config{Servers: []string{host}, Roots: roots, Dialer: n, Resolver: n}
+	r, err := c.Probe(deadline(t))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]connsec.Outcome{
+		host + " [192.0.2.1]": connsec.Pass, host + " [2001:db8::2]": connsec.Fail, host + " [192.0.2.3]": connsec.Pass,
+	}, outcomes(r, ldapsec.RuleCleartextBindAccepted))
+	assert.Equal(t, map[string]connsec.Outcome{
+		host + " [192.0.2.1]": connsec.Pass, host + " [2001:db8::2]": connsec.Fail, host + " [192.0.2.3]": connsec.Inconclusive,
+	}, outcomes(r, ldapsec.RuleChannelBinding))
+	for _, s := range []*trap.LDAP{strict, open} {
+		require.NoError(t, s.Close())
+		logins := 0
+		for _, l := range s.Observed() {
+			logins += l.Logins
+		}
+		assert.LessOrEqual(t, logins, 2, "binds of somebody, for each address")
+	}
+}
+
+func TestAddressesBeyondTheLimitAreNotPassed(t *testing.T) {
+	s := newTrap(t, trap.LDAPController, host)
+	n := byAddress{to: map[string]string{}}
+	for i := range 20 {
+		addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		n.addrs = append(n.addrs, addr)
+		n.to[addr.String()+":389"], n.to[addr.String()+":636"] = s.Addr(), s.Addr()
+	}
+	o, err := ldapsec.Config{Servers: []string{host}, Roots: s.Roots(), Dialer: n, Resolver: n}.Observe(deadline(t))
+	require.NoError(t, err)
+	require.Len(t, o.Servers, 17)
+	got := o.Judge().Of(ldapsec.RuleCleartextBindAccepted)
+	require.Len(t, got, 2)
+	assert.Equal(t, connsec.Pass, got[0].Outcome)
+	assert.Equal(t, connsec.Inconclusive, got[1].Outcome)
+	assert.Contains(t, got[1].Detail, "4 more addresses")
+}
+
+// An address to connect to goes with the other port, too.
+func TestConnectLeadsBothPorts(t *testing.T) {
+	s := newTrap(t, trap.LDAPController, host)
+	n := byAddress{to: map[string]string{"[2001:db8::1]:10636": s.Addr(), "[2001:db8::1]:389": s.Addr()}}
+	c := ldapsec.Config{Servers: []string{host}, Connect: "[2001:db8::1]:10636", Roots: s.Roots(), Dialer: n, Resolver: n}
+	o, err := c.Observe(deadline(t))
+	require.NoError(t, err)
+	ruletest.Expect(t, o.Judge(), connsec.Pass, ldapsec.RuleTLSUnavailable, ldapsec.RuleChannelBinding, ldapsec.RuleSigningNotRequired)
+}
+
+// Somebody on the path of the port without TLS takes START TLS out. The other port tells.
+func TestStrippedStartTLSIsSeenAgainstTheOtherPort(t *testing.T) {
+	honest := newTrap(t, trap.LDAPHonest, host)
+	for posture, want := range map[trap.LDAPPosture]connsec.Outcome{
+		trap.LDAPHonest: connsec.Pass, trap.LDAPStripping: connsec.Fail, trap.LDAPPlaintext: connsec.Fail, trap.LDAPEarlyClose: connsec.Inconclusive,
+	} {
+		t.Run(posture.String(), func(t *testing.T) {
+			between := newTrap(t, posture, host)
+			n := network{ports: map[string]string{"389": between.Addr(), "636": honest.Addr()}}
+			o, err := ldapsec.Config{Servers: []string{host}, Roots: honest.Roots(), Dialer: n, Resolver: n}.Observe(deadline(t))
+			require.NoError(t, err)
+			ruletest.Expect(t, o.Judge(), want, ldapsec.RuleStartTLSStripped)
+			if want == connsec.Fail {
+				ruletest.Expect(t, o.Judge(), connsec.Inconclusive, ldapsec.RuleStartTLSOffered)
+			}
+		})
+	}
 }
 
 func TestTheGlobalCatalogIsLookedAtWhenAsked(t *testing.T) {
