@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 // central.corp.internal under the CA in good.pem, and $BAD with a certificate for another name
 // under the CA in bad.pem; $CLOSED is an address where nothing listens, $CLOSEDPORT its port. $REST is a
 // REST API that takes every client, with the name of $GOOD, under the CA in rest.pem. $SQL is a SQL Server named
-// sql01.corp.internal under the CA in sql.pem, with a table of passwords. $XMPL and $OPEN are
+// sql01.corp.internal under the CA in sql.pem, with a table of passwords; $FORCED and $WEAK are others,
+// under forced.pem and weak.pem, that answer questions about themselves. $XMPL and $OPEN are
 // protected sites at https://www.corp.example/spring/, under xmpl.pem and open.pem; the second gives
 // its data away. $TOKENS is a token endpoint named central.corp.internal under the CA in tokens.pem,
 // whose client reports has $SECRET.
@@ -63,6 +64,14 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { _ = database.Close() })
+			servers := map[string]*trap.SQL{}
+			for name, posture := range map[string]trap.SQLPosture{"forced": trap.SQLForced, "weak": trap.SQLOptional} {
+				if servers[name], err = (trap.Options{Names: []string{"sql01.corp.internal"}}).SQL(trap.SQLConfig{Posture: posture}); err != nil {
+					return err
+				}
+				env.Defer(func() { _ = servers[name].Close() })
+				env.Setenv(strings.ToUpper(name), servers[name].Addr())
+			}
 			rest, err := trap.Options{Names: []string{"central.corp.internal"}}.REST(trap.RESTHonest)
 			if err != nil {
 				return err
@@ -108,6 +117,7 @@ func TestScripts(t *testing.T) {
 			for name, pem := range map[string][]byte{
 				"good.pem": good.CA(), "bad.pem": bad.CA(), "sql.pem": database.CA(), "rest.pem": rest.CA(),
 				"xmpl.pem": xmpl.CA(), "open.pem": open.CA(), "tokens.pem": root,
+				"forced.pem": servers["forced"].CA(), "weak.pem": servers["weak"].CA(),
 			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem, 0o600); err != nil {
 					return err

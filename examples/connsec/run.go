@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/connsec/connsec"
@@ -27,9 +28,10 @@ type command struct {
 	// endless commands run until they are interrupted unless --timeout is given.
 	endless bool
 	// sub makes this a family: the first argument picks one of these, which are named
-	// "family member". A family has no setup of its own.
+	// "family member".
 	sub []command
-	// setup declares the command's own flags and returns what runs it.
+	// setup declares the command's own flags and returns what runs it. A family that has one
+	// runs it where the first argument is none of its members.
 	setup func(*flag.FlagSet, *common) func(context.Context, *call) error
 }
 
@@ -101,7 +103,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) i
 }
 
 func (c command) run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	if len(c.sub) > 0 {
+	if len(c.sub) > 0 && (c.setup == nil || len(args) > 0 && c.has(args[0])) {
 		return c.runSub(ctx, args, in, out, errOut)
 	}
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
@@ -159,6 +161,11 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 		return exitUnknown
 	}
 	return exitUsage
+}
+
+// has reports whether the name is one of the family's members.
+func (c command) has(member string) bool {
+	return slices.ContainsFunc(c.sub, func(s command) bool { return s.name == c.name+" "+member })
 }
 
 // runSub runs the member of a family that the first argument names.
@@ -249,7 +256,7 @@ func usage(w io.Writer) {
 func list(w io.Writer, commands []command) {
 	for _, c := range commands {
 		args := c.args
-		if len(c.sub) > 0 {
+		if c.setup == nil {
 			args = "COMMAND"
 		}
 		head := strings.TrimSpace(c.name + " " + args)
@@ -270,6 +277,10 @@ func (c command) help(w io.Writer, fs *flag.FlagSet) {
 		}
 		fmt.Fprintf(w, "  %s%-20s %s\n", dashes, strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
 	})
+	if len(c.sub) > 0 {
+		fmt.Fprintf(w, "\nconnsec help %s COMMAND shows the flags of these:\n\n", c.name)
+		list(w, c.sub)
+	}
 }
 
 // exitCode says what a set of reports amounts to.
