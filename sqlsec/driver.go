@@ -1,6 +1,10 @@
 package sqlsec
 
-import "fmt"
+import (
+	"slices"
+
+	"github.com/connsec/connsec/internal/setting"
+)
 
 // Driver is a client library, or a range of its versions that share their defaults. It decides
 // how a connection string is read and what a missing key means.
@@ -35,80 +39,58 @@ const (
 	JDBC11
 )
 
-var drivers = []struct {
-	name, title string
-	mandatory   bool // without the key, encryption is mandatory
-}{
-	AnyDriver:  {"any", "a driver that is not named", false},
-	GoMSSQLDB:  {"go-mssqldb", "go-mssqldb", false},
-	ODBC17:     {"odbc17", "ODBC Driver 17 and before", false},
-	ODBC18:     {"odbc18", "ODBC Driver 18 and later", true},
-	OLEDB18:    {"oledb18", "OLE DB Driver 18 and before", false},
-	OLEDB19:    {"oledb19", "OLE DB Driver 19 and later", true},
-	SqlClient3: {"sqlclient3", "System.Data.SqlClient and Microsoft.Data.SqlClient before 4", false},
-	SqlClient4: {"sqlclient4", "Microsoft.Data.SqlClient 4 and later", true},
-	JDBC10:     {"jdbc10", "JDBC Driver before 10.2", false},
-	JDBC11:     {"jdbc11", "JDBC Driver 10.2 and later", true},
-}
+var (
+	drivers = setting.Enum[Driver]{Package: "sqlsec", Kind: "driver", Names: []string{
+		"any", "go-mssqldb", "odbc17", "odbc18", "oledb18", "oledb19", "sqlclient3", "sqlclient4", "jdbc10", "jdbc11",
+	}}
+	driverTitles = []string{
+		AnyDriver: "a driver that is not named", GoMSSQLDB: "go-mssqldb", ODBC17: "ODBC Driver 17 and before", ODBC18: "ODBC Driver 18 and later",
+		OLEDB18: "OLE DB Driver 18 and before", OLEDB19: "OLE DB Driver 19 and later",
+		SqlClient3: "System.Data.SqlClient and Microsoft.Data.SqlClient before 4", SqlClient4: "Microsoft.Data.SqlClient 4 and later",
+		JDBC10: "JDBC Driver before 10.2", JDBC11: "JDBC Driver 10.2 and later",
+	}
+	// mandatoryByDefault are those that demand encryption without the key.
+	mandatoryByDefault = []Driver{ODBC18, OLEDB19, SqlClient4, JDBC11}
+)
 
 // Drivers returns all drivers.
 func Drivers() []Driver {
-	out := make([]Driver, len(drivers))
-	for i := range drivers {
+	out := make([]Driver, len(drivers.Names))
+	for i := range out {
 		out[i] = Driver(i)
 	}
 	return out
 }
 
 // Valid reports whether d is one of the named drivers.
-func (d Driver) Valid() bool { return int(d) < len(drivers) }
+func (d Driver) Valid() bool { return int(d) < len(drivers.Names) }
 
 // String returns the short name, such as "odbc18".
-func (d Driver) String() string {
-	if !d.Valid() {
-		return fmt.Sprintf("driver(%d)", uint8(d))
-	}
-	return drivers[d].name
-}
+func (d Driver) String() string { return drivers.Name(d) }
 
 // Title returns the name for a reader, such as "ODBC Driver 18 and later".
 func (d Driver) Title() string {
 	if !d.Valid() {
 		return d.String()
 	}
-	return drivers[d].title
+	return driverTitles[d]
 }
 
 // MandatoryByDefault reports whether the driver demands encryption when its setting does not
 // say anything.
-func (d Driver) MandatoryByDefault() bool { return d.Valid() && drivers[d].mandatory }
+func (d Driver) MandatoryByDefault() bool { return slices.Contains(mandatoryByDefault, d) }
 
 // ParseDriver is the inverse of [Driver.String]. Names are exact.
-func ParseDriver(name string) (Driver, error) {
-	for i, d := range drivers {
-		if d.name == name {
-			return Driver(i), nil
-		}
-	}
-	return 0, fmt.Errorf("sqlsec: unknown driver %q (any, go-mssqldb, odbc17, odbc18, oledb18, oledb19, sqlclient3, sqlclient4, jdbc10, jdbc11)", clip(name))
+func ParseDriver(name string) (d Driver, err error) {
+	err = drivers.Decode([]byte(name), &d)
+	return d, err
 }
 
 // MarshalText writes the name.
-func (d Driver) MarshalText() ([]byte, error) {
-	if !d.Valid() {
-		return nil, fmt.Errorf("sqlsec: cannot encode invalid %s", d)
-	}
-	return []byte(d.String()), nil
-}
+func (d Driver) MarshalText() ([]byte, error) { return drivers.Encode(d) }
 
 // UnmarshalText accepts exactly the names that MarshalText writes.
-func (d *Driver) UnmarshalText(text []byte) error {
-	v, err := ParseDriver(string(text))
-	if err == nil {
-		*d = v
-	}
-	return err
-}
+func (d *Driver) UnmarshalText(text []byte) error { return drivers.Decode(text, d) }
 
 // Encryption is what a client demands of the connection.
 type Encryption uint8
@@ -126,45 +108,25 @@ const (
 	Off
 )
 
-var encryptions = []string{"strict", "mandatory", "login-only", "off"}
+var encryptions = setting.Enum[Encryption]{Package: "sqlsec", Kind: "encryption", Names: []string{"strict", "mandatory", "login-only", "off"}}
 
 // Valid reports whether e is one of the named levels.
-func (e Encryption) Valid() bool { return int(e) < len(encryptions) }
+func (e Encryption) Valid() bool { return int(e) < len(encryptions.Names) }
 
 // String returns "strict", "mandatory", "login-only" or "off".
-func (e Encryption) String() string {
-	if !e.Valid() {
-		return fmt.Sprintf("encryption(%d)", uint8(e))
-	}
-	return encryptions[e]
-}
+func (e Encryption) String() string { return encryptions.Name(e) }
 
 // ParseEncryption is the inverse of [Encryption.String]. Names are exact.
-func ParseEncryption(name string) (Encryption, error) {
-	for i, n := range encryptions {
-		if n == name {
-			return Encryption(i), nil
-		}
-	}
-	return 0, fmt.Errorf("sqlsec: unknown encryption %q (strict, mandatory, login-only, off)", clip(name))
+func ParseEncryption(name string) (e Encryption, err error) {
+	err = encryptions.Decode([]byte(name), &e)
+	return e, err
 }
 
 // MarshalText writes the name.
-func (e Encryption) MarshalText() ([]byte, error) {
-	if !e.Valid() {
-		return nil, fmt.Errorf("sqlsec: cannot encode invalid %s", e)
-	}
-	return []byte(e.String()), nil
-}
+func (e Encryption) MarshalText() ([]byte, error) { return encryptions.Encode(e) }
 
 // UnmarshalText accepts exactly the names that MarshalText writes.
-func (e *Encryption) UnmarshalText(text []byte) error {
-	v, err := ParseEncryption(string(text))
-	if err == nil {
-		*e = v
-	}
-	return err
-}
+func (e *Encryption) UnmarshalText(text []byte) error { return encryptions.Decode(text, e) }
 
 // Protocol is what carries TDS.
 type Protocol uint8
@@ -176,12 +138,7 @@ const (
 	SharedMemory                 // inside one machine
 )
 
-var protocols = []string{"tcp", "named-pipe", "shared-memory"}
+var protocols = setting.Enum[Protocol]{Package: "sqlsec", Kind: "protocol", Names: []string{"tcp", "named-pipe", "shared-memory"}}
 
 // String returns "tcp", "named-pipe" or "shared-memory".
-func (p Protocol) String() string {
-	if int(p) >= len(protocols) {
-		return fmt.Sprintf("protocol(%d)", uint8(p))
-	}
-	return protocols[p]
-}
+func (p Protocol) String() string { return protocols.Name(p) }
