@@ -41,6 +41,9 @@ func ParseURL(s string) (Config, error) {
 		if err != nil {
 			return Config{}, err
 		}
+		if len(fields) > 1 && len(one.Servers) == 0 {
+			return Config{}, errors.New("ldapsec: one of several LDAP URLs has no host; servers are named or found by DNS, not both")
+		}
 		if i == 0 {
 			c = one
 			continue

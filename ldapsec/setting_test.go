@@ -150,6 +150,9 @@ func TestParseURL(t *testing.T) {
 		"ldaps://dc1.corp.example/ou=A%20B,dc=corp,dc=example": {Servers: []string{"dc1.corp.example"}, BaseDN: "ou=A B,dc=corp,dc=example"},
 		"ldaps://dc1.corp.example/dc=corp???":                  {Servers: []string{"dc1.corp.example"}, BaseDN: "dc=corp"},
 		"ldaps:///dc=corp,dc=example":                          {BaseDN: "dc=corp,dc=example"},
+		"ldaps://[fe80::1%25eth0]":                             {Servers: []string{"fe80::1%eth0"}},
+		"ldap://dc1.corp.example:3268":                         {Servers: []string{"dc1.corp.example"}, Port: 3268, Mode: ldapsec.Plaintext},
+		"ldaps://dc1.corp.example:389":                         {Servers: []string{"dc1.corp.example"}, Port: 389}, // for ldap-port-mismatch
 		"ldaps://[2001:db8::1]:636/":                           {Servers: []string{"2001:db8::1"}, Port: 636},
 		" ldaps://a.corp.example  ldaps://b.corp.example ":     {Servers: []string{"a.corp.example", "b.corp.example"}},
 	} {
@@ -183,6 +186,9 @@ func TestParseURL(t *testing.T) {
 		"ldaps://dc1.corp.example/nonsense":                "is not a DN",
 		"ldaps://a.corp.example ldap://b.corp.example":     "differ",
 		"ldaps://a.corp.example ldaps://b.corp.example:99": "differ",
+		"ldaps:/// ldaps://b.corp.example":                 "has no host",
+		"ldaps://a.corp.example ldaps:///":                 "has no host",
+		"ldaps://[dc1.corp.example]":                       "something else than an IPv6 address",
 		"ldaps://" + strings.Repeat("a", 1<<20):            "at most",
 		strings.Repeat("ldaps://a ", 65):                   "65 LDAP URLs",
 	} {
