@@ -238,6 +238,10 @@ func TestVerdictsOnTLSPorts(t *testing.T) {
 			ruletest.Expect(t, at(tc.seen).Judge(), tc.want, ldapsec.RuleTLSUnavailable)
 		})
 	}
+	t.Run("no address", func(t *testing.T) {
+		o := ldapsec.Observation{Servers: []ldapsec.Server{{Name: host, TLS: []ldapsec.TLSLook{{Way: "ldaps", Port: 636}}}}}
+		ruletest.Expect(t, o.Judge(), connsec.Inconclusive, ldapsec.RuleTLSUnavailable)
+	})
 	t.Run("one finding for a closed port", func(t *testing.T) {
 		r := at(tlscheck.AddressObservation{Unreachable: tlscheck.Problem{Kind: tlscheck.Refused}}).Judge()
 		assert.Empty(t, r.Of(tlscheck.RuleHandshakeFailed))

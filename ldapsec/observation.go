@@ -19,7 +19,7 @@ type Observation struct {
 	At        time.Time     `json:"at"`
 	Duration  time.Duration `json:"duration"`
 	Discovery *Discovery    `json:"discovery,omitempty"` // nil: the servers stand in the setting
-	Servers   []Server      `json:"servers"`
+	Servers   []Server      `json:"servers"`             // one for each address of each name
 }
 
 // Discovery is what DNS said about a domain's controllers.

@@ -257,21 +257,15 @@ func (c Config) observeTLS(ctx context.Context, name string) []TLSLook {
 	if c.Mode == StartTLS {
 		ways = append(ways, TLSLook{Way: wayStartTLS, Port: c.plainPort()})
 	}
-	failed := make([]error, len(ways))
 	var wg sync.WaitGroup
 	for i := range ways {
 		wg.Go(func() {
-			ways[i].Observation, failed[i] = c.endpoint(name, ways[i].Port, ways[i].Way).Observe(ctx)
+			// Without an answer from DNS nothing was seen, and that is what the look says.
+			ways[i].Observation, _ = c.endpoint(name, ways[i].Port, ways[i].Way).Observe(ctx)
 		})
 	}
 	wg.Wait()
-	var looks []TLSLook
-	for i, w := range ways {
-		if failed[i] == nil {
-			looks = append(looks, w)
-		}
-	}
-	return looks
+	return ways
 }
 
 // observeAddress asks one address, to which c.Connect leads.

@@ -1,6 +1,7 @@
 package ldapsec_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,6 +225,81 @@ func TestSamba(t *testing.T) {
 			assert.True(t, ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials), "%v", err)
 		})
 	}
+}
+
+// TestSlapdsBehindOneName holds that a hardened server does not speak for the open one beside it.
+func TestSlapdsBehindOneName(t *testing.T) {
+	realsrv.Need(t, "slapd")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).MustWriteFiles(t, t.TempDir(), "server")
+	hard := realsrv.Slapd{TLS: realsrv.Material(files), Posture: realsrv.SlapdSimpleBind}.Start(t)
+	open := realsrv.Slapd{TLS: realsrv.Material(files), Posture: realsrv.SlapdOpen}.Start(t)
+	n := byAddress{
+		addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")},
+		to: map[string]string{
+			"192.0.2.1:389": hard.LDAP, "192.0.2.1:636": hard.LDAPS, "192.0.2.2:389": open.LDAP, "192.0.2.2:636": open.LDAPS,
+		},
+	}
+	o, err := ldapsec.Config{Servers: []string{host}, Roots: ca.Pool(), Dialer: n, Resolver: n}.Observe(deadline(t))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]connsec.Outcome{
+		host + " [192.0.2.1]": connsec.Pass, host + " [192.0.2.2]": connsec.Fail,
+	}, outcomes(o.Judge(), ldapsec.RuleCleartextBindAccepted))
+}
+
+// TestSlapdBehindAStripper puts a man in the middle of the port without TLS: he changes the OID of
+// START TLS in every message to one that nobody knows, both ways.
+func TestSlapdBehindAStripper(t *testing.T) {
+	realsrv.Need(t, "slapd")
+	ca := testca.MustNew(t)
+	files := ca.MustIssue(t, testca.Leaf{Names: []string{host}}).MustWriteFiles(t, t.TempDir(), "server")
+	srv := realsrv.Slapd{TLS: realsrv.Material(files), Posture: realsrv.SlapdOpen}.Start(t)
+	between := stripper(t, srv.LDAP)
+	o, err := config(ca, between, srv.LDAPS).Observe(deadline(t))
+	require.NoError(t, err)
+	r := o.Judge()
+	ruletest.Expect(t, r, connsec.Fail, ldapsec.RuleStartTLSStripped, ldapsec.RuleCleartextBindAccepted)
+	ruletest.Expect(t, r, connsec.Inconclusive, ldapsec.RuleStartTLSOffered)
+}
+
+// stripper listens and leads to another address, without START TLS.
+func stripper(t *testing.T, to string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	pass := func(from, to net.Conn) {
+		defer to.Close()
+		b := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(b)
+			if err != nil {
+				return
+			}
+			if _, err := to.Write(bytes.ReplaceAll(b[:n], []byte("1.3.6.1.4.1.1466.20037"), []byte("1.3.6.1.4.1.1466.99999"))); err != nil {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			wg.Go(func() { pass(client, server) })
+			wg.Go(func() { pass(server, client) })
+		}
+	})
+	t.Cleanup(func() {
+		assert.NoError(t, l.Close())
+		wg.Wait()
+	})
+	return l.Addr().String()
 }
 
 func TestExternalAgainstSlapd(t *testing.T) {

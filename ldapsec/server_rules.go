@@ -1,6 +1,7 @@
 package ldapsec
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -179,7 +180,7 @@ func judgeTLSUnavailable(t TLSLook) connsec.Verdict {
 	case fail != "":
 		return connsec.Failed("%s", setting.OneLine(fail)).With("port", t.Port)
 	case unsure != "" || spoken == 0:
-		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", setting.OneLine(unsure)).With("port", t.Port)
+		return connsec.Unknown("whether the server speaks TLS could not be seen: %s", cmp.Or(setting.OneLine(unsure), "no address was looked at")).With("port", t.Port)
 	}
 	return connsec.Passed("port %d speaks TLS", t.Port)
 }
