@@ -409,7 +409,7 @@ func judgeStartTLSInjection(s Server) connsec.Verdict {
 	case l.Problem != "":
 		return connsec.Unknown("the request for START TLS had no result: %s", l.Problem)
 	case !l.Offered():
-		return connsec.Skipped("START TLS is not offered")
+		return connsec.Skipped("START TLS is refused")
 	}
 	switch l.Glued {
 	case GluedDiscarded:

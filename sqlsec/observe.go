@@ -40,7 +40,7 @@ type Observation struct {
 
 // AddressObservation is what was seen at one address.
 type AddressObservation struct {
-	Address netip.AddrPort `json:"address"`
+	Address netip.AddrPort `json:"address"` // zero for those that were too many to look at
 	// Unreachable says why there was no TCP connection. Empty: there was one.
 	Unreachable tlscheck.Problem `json:"unreachable,omitzero"`
 	// Off, On and NotSup are the answers to a PRELOGIN that says so, each on a connection of
@@ -145,7 +145,8 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 	if err != nil {
 		return Observation{}, fmt.Errorf("sqlsec: %w", err)
 	}
-	addrs = addrs[:min(len(addrs), maxAddresses)]
+	left := len(addrs) - min(len(addrs), maxAddresses)
+	addrs = addrs[:len(addrs)-left]
 	o.Addresses = make([]AddressObservation, len(addrs))
 	eachAddress := func(look func(a *AddressObservation)) {
 		var group sync.WaitGroup
@@ -189,6 +190,11 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 	}
 	deeper.Wait()
 	wg.Wait()
+	if left > 0 { // what they accept is not known
+		o.Addresses = append(o.Addresses, AddressObservation{
+			Unreachable: tlscheck.Problem{Kind: tlscheck.Other, Text: fmt.Sprintf("the name has %d more addresses, which were not looked at", left)},
+		})
+	}
 	o.Duration = c.now().Sub(started)
 	return o, nil
 }

@@ -121,6 +121,8 @@ func judgeUnreachable(s seenAddress) connsec.Verdict {
 		return connsec.Passed("the server answers PRELOGIN as version %s", cmpOr(off.Version, "unknown"))
 	case s.strictServed():
 		return connsec.Passed("the server speaks TDS 8.0")
+	case !a.Address.IsValid() && a.Unreachable != (tlscheck.Problem{}):
+		return connsec.Unknown("%s", a.Unreachable.Text)
 	case a.Unreachable != (tlscheck.Problem{}):
 		return connsec.Unknown("could not connect: %s", a.Unreachable.Text)
 	case off.Problem.Kind == tlscheck.Timeout:

@@ -186,6 +186,28 @@ func TestObserveByAddress(t *testing.T) {
 	assert.Equal(t, "192.0.2.10", o.Subject)
 }
 
+func TestAddressesBeyondTheLimitAreNotPassed(t *testing.T) {
+	s := startTrap(t, trap.SQLConfig{})
+	c := against(s)
+	var addrs fixed
+	for i := range 20 {
+		addrs = append(addrs, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+	}
+	c.Resolver = addrs
+	o := observe(t, c)
+	require.Len(t, o.Addresses, maxAddresses+1)
+	data, err := json.Marshal(o)
+	require.NoError(t, err)
+	var back Observation
+	require.NoError(t, json.Unmarshal(data, &back))
+	found := back.Judge().Of(RuleUnreachable)
+	require.Len(t, found, 2)
+	assert.Equal(t, connsec.Pass, found[0].Outcome)
+	assert.Equal(t, connsec.Inconclusive, found[1].Outcome)
+	assert.Equal(t, trapName+" [others]", found[1].Subject)
+	assert.Contains(t, found[1].Detail, "4 more addresses")
+}
+
 func TestObserveDeadline(t *testing.T) {
 	s := startTrap(t, trap.SQLConfig{Posture: trap.SQLStalled})
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

@@ -31,7 +31,8 @@ func (a AddressObservation) address() netip.Addr { return a.Address.Addr() }
 // JudgeAddresses runs checks on what was seen at each address of one name; at says which address
 // that is. Addresses that come out the same are reported once, under the subject, so that a name
 // with an IPv4 and an IPv6 address on one machine does not fill two pages; where they differ, the
-// subjects name the addresses. Other protocols use it for their own observations.
+// subjects name the addresses. An invalid address stands for those that were too many to look at.
+// Other protocols use it for their own observations.
 func JudgeAddresses[T any](subject string, seen []T, at func(T) netip.Addr, checks []connsec.Check[T]) []connsec.Finding {
 	type group struct {
 		addresses []string
@@ -45,7 +46,11 @@ func JudgeAddresses[T any](subject string, seen []T, at func(T) netip.Addr, chec
 			i = len(groups)
 			groups = append(groups, &group{findings: findings})
 		}
-		groups[i].addresses = append(groups[i].addresses, at(a).String())
+		where := "others"
+		if addr := at(a); addr.IsValid() {
+			where = addr.String()
+		}
+		groups[i].addresses = append(groups[i].addresses, where)
 	}
 	var out []connsec.Finding
 	for _, g := range groups {
