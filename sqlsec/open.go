@@ -8,6 +8,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -100,9 +101,18 @@ func (c Config) roots() (*x509.CertPool, error) {
 	if c.Roots != nil || file == "" {
 		return c.Roots, nil
 	}
-	data, err := os.ReadFile(file)
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("the file with the certificate: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	const most = 4 << 20 // the bundle of a whole operating system has less than 1 MB
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("the file with the certificate: %w", err)
+	}
+	if len(data) > most {
+		return nil, fmt.Errorf("the file with the certificate has more than %d MB", most>>20)
 	}
 	certs, err := tlscheck.ParseCertificates(data)
 	if err != nil {

@@ -351,3 +351,12 @@ func TestOpenKeepsAnEchoedPasswordOut(t *testing.T) {
 	assert.ErrorContains(t, err, "Login failed for user")
 	assert.ErrorAs(t, err, &cause)
 }
+
+func TestOpenBoundsTheCertificateFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "endless.pem")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Truncate(file, 5<<20)) // takes no room on the disk
+	c := Config{Host: trapName, User: "app", Password: connsec.NewSecret(canary), Certificate: file}
+	_, err := c.Open(testContext(t))
+	assert.ErrorContains(t, err, "more than 4 MB")
+}

@@ -5,10 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/audit"
 	"github.com/connsec/connsec/sqlsec"
 )
 
@@ -148,11 +148,11 @@ func driverNames() string {
 func sqlConfig(c *call, file string, driver sqlsec.Driver) (sqlsec.Config, error) {
 	switch {
 	case file != "" && len(c.args) == 0:
-		data, err := os.ReadFile(file)
+		text, err := audit.ReadSecret(file)
 		if err != nil {
 			return sqlsec.Config{}, err
 		}
-		cfg, err := sqlsec.ParseDSN(strings.TrimRight(string(data), "\r\n"), driver)
+		cfg, err := sqlsec.ParseDSN(text.Reveal(), driver)
 		cfg.Source.File = file
 		return cfg, err
 	case file != "" || len(c.args) != 1:
