@@ -28,7 +28,7 @@ type Config struct {
 	Port uint16
 	// FailoverPartner is the other server of a mirrored database, as it stands in the setting.
 	// Clients go there when Host does not answer. Validate judges its name; Observe does not
-	// look at it.
+	// look at it, and Open does not go there.
 	FailoverPartner string
 	// Protocol is TCP unless the setting says otherwise. Only TCP is observed and opened.
 	Protocol Protocol

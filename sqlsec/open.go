@@ -31,7 +31,7 @@ import (
 // A setting that fails a rule of severity high or above is refused, unless a waiver accepts
 // that; a waived failure does not weaken the connection. Encryption is Strict if the setting
 // says so, and Mandatory otherwise. The login is SQL Server's own; Windows authentication is
-// not done here.
+// not done here. A failover partner is not tried: the driver would hold it to the name of Host.
 //
 // Nothing but PRELOGIN can leave in clear: the connection under the driver refuses to write
 // anything else before TLS is up. The error unwraps to [RuleEncryptionUnsupported] or
@@ -141,6 +141,7 @@ func (c Config) base() (msdsn.Config, error) {
 	base.BrowserMessage = msdsn.BrowserAllInstances
 	base.Host, base.Instance, base.Port = c.host(), c.Instance, uint64(c.port())
 	base.User, base.Database = c.User, c.Database
+	base.FailOverPartner, base.FailOverPort, base.FailOverPartnerSPN = "", 0, ""
 	// Connect adds the password, so that no copy of it stays here.
 	base.Password, base.ChangePassword = "", ""
 	delete(base.Parameters, "password")

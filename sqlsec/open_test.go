@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -359,4 +360,16 @@ func TestOpenBoundsTheCertificateFile(t *testing.T) {
 	c := Config{Host: trapName, User: "app", Password: connsec.NewSecret(canary), Certificate: file}
 	_, err := c.Open(testContext(t))
 	assert.ErrorContains(t, err, "more than 4 MB")
+}
+
+// The driver would try the partner after any failure, hold it to the name of the first server, and
+// report its error instead of the one that counts.
+func TestOpenGoesToTheHostAlone(t *testing.T) {
+	s := startTrap(t, trap.SQLConfig{Posture: trap.SQLNotSupported})
+	c := mustParse(t, "server="+trapName+";failover partner=b.corp.example;user id=app;password="+canary+";encrypt=true", GoMSSQLDB)
+	to := &local{tcp: s.Addr()}
+	c.Roots, c.Dialer, c.Resolver = s.Roots(), to, fixed{netip.MustParseAddr("192.0.2.10")}
+	_, err := c.Open(testContext(t))
+	require.ErrorIs(t, err, RuleEncryptionUnsupported)
+	assert.EqualValues(t, 1, to.dials.Load())
 }
