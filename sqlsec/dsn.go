@@ -540,9 +540,9 @@ func split(text string, f form, d Driver) ([]token, error) {
 	case formURL:
 		tokens, bad = splitURL(text)
 	case formGoODBC:
-		tokens, bad = splitBraced(text, len("odbc:"))
+		tokens, bad = splitBraced(text, len("odbc:"), f)
 	case formODBC:
-		tokens, bad = splitBraced(text, 0)
+		tokens, bad = splitBraced(text, 0, f)
 	case formOLEDB:
 		tokens, bad = splitQuoted(text)
 	case formJDBC:
@@ -554,6 +554,15 @@ func split(text string, f form, d Driver) ([]token, error) {
 		return nil, bad
 	}
 	name(tokens, f, d)
+	if f == formODBC {
+		for _, t := range tokens {
+			// The grammar of MS-ODBCSTR skips spaces in front of a key, not behind it. A key that drivers
+			// do not know is a warning (01S00), and they connect.
+			if after := t.at + len(t.key); t.name != "" && text[after] != '=' {
+				return nil, &SyntaxError{position(text, after), "a space stands before the equals sign; to ODBC it is part of the key, and the driver may not see the value"}
+			}
+		}
+	}
 	return tokens, nil
 }
 

@@ -138,8 +138,10 @@ func splitQuoted(text string) ([]token, *SyntaxError) {
 	return tokens, nil
 }
 
-// splitBraced is ODBC's grammar: a value in braces may hold anything, with "}}" for "}".
-func splitBraced(text string, from int) ([]token, *SyntaxError) {
+// splitBraced is ODBC's grammar: a value in braces may hold anything, with "}}" for "}". Of keys
+// without a value only go-mssqldb makes something. To ODBC the next pair belongs to such a key
+// (MS-ODBCSTR, ODBCConnectionString: nothing but "=" ends a key), and JDBC refuses it.
+func splitBraced(text string, from int, f form) ([]token, *SyntaxError) {
 	var tokens []token
 	fail := func(at int, problem string) ([]token, *SyntaxError) {
 		return nil, &SyntaxError{position(text, at), problem}
@@ -164,7 +166,10 @@ func splitBraced(text string, from int) ([]token, *SyntaxError) {
 		}
 		t.key = strings.ToLower(strings.TrimRightFunc(text[i:i+n], unicode.IsSpace))
 		i += n
-		if i == len(text) || text[i] == ';' { // a key alone
+		if i == len(text) || text[i] == ';' {
+			if f != formGoODBC {
+				return fail(t.at, "a key has no value; the password may contain a semicolon and needs braces")
+			}
 			t.from, t.to, t.end = i, i, i
 			tokens = append(tokens, t)
 			continue
@@ -222,7 +227,7 @@ func splitJDBC(text string) ([]token, *SyntaxError) {
 	if end < 0 {
 		end = len(text)
 	}
-	tokens, bad := splitBraced(text, end)
+	tokens, bad := splitBraced(text, end, formJDBC)
 	if bad != nil {
 		return nil, bad
 	}
