@@ -70,6 +70,12 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 	}
 	wg.Wait()
 	o.Servers = slices.Concat(found...)
+	if o.Discovery != nil && o.Discovery.LeftOut > 0 { // what they accept is not known
+		o.Servers = append(o.Servers, Server{
+			Name: o.Discovery.Domain, Plain: Port{Number: c.plainPort()},
+			Problem: fmt.Sprintf("the domain has %d more controllers, which were not looked at", o.Discovery.LeftOut),
+		})
+	}
 	o.Duration = c.now().Sub(started)
 	if len(names) > 0 && !slices.ContainsFunc(o.Servers, Server.seen) {
 		return o, fmt.Errorf("ldapsec: %s: no server could be looked at: %s", o.Target, o.Servers[0].unseen())

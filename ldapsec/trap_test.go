@@ -583,6 +583,20 @@ func TestAddressesBeyondTheLimitAreNotPassed(t *testing.T) {
 	assert.Contains(t, got[1].Detail, "4 more addresses")
 }
 
+func TestControllersBeyondTheLimitAreNotPassed(t *testing.T) {
+	n := network{ports: map[string]string{"389": "127.0.0.1:1", "636": "127.0.0.1:1"}} // where nothing listens
+	for i := range 70 {
+		n.srv = append(n.srv, &net.SRV{Target: fmt.Sprintf("dc%d.corp.example.", i)})
+	}
+	o, err := ldapsec.Config{Domain: "corp.example", Dialer: n, Resolver: n}.Observe(deadline(t))
+	require.NoError(t, err)
+	require.Len(t, o.Servers, 65)
+	last := o.Judge().Of(ldapsec.RuleCleartextBindAccepted)[64]
+	assert.Equal(t, connsec.Inconclusive, last.Outcome)
+	assert.Equal(t, "corp.example", last.Subject)
+	assert.Contains(t, last.Detail, "6 more controllers")
+}
+
 // An address to connect to goes with the other port, too.
 func TestConnectLeadsBothPorts(t *testing.T) {
 	s := newTrap(t, trap.LDAPController, host)
