@@ -65,7 +65,7 @@ func (p ForceEncryptionPlan) Script() (string, error) {
 			return "", errors.New("sqlsec: the plan needs an instance name: letters, digits, _ and $, at most 16")
 		}
 		if !thumbprint.MatchString(p.Thumbprint) {
-			return "", errors.New("sqlsec: the plan needs the certificate's thumbprint: 40 hexadecimal digits")
+			return "", errors.New(`sqlsec: the plan needs the certificate's thumbprint: 40 hexadecimal digits, as "dir Cert:\LocalMachine\My" shows in PowerShell`)
 		}
 	case Linux:
 		script = linuxScript
