@@ -74,6 +74,8 @@ type Server struct {
 	NullBaseSearch  *SearchAnswer `json:"null_base_search,omitempty"`
 }
 
+func (s Server) address() netip.Addr { return s.Address }
+
 // Kind is what kind of server the root DSE shows. What an answer proves depends on it.
 type Kind string
 

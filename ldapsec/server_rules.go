@@ -58,48 +58,10 @@ func (o Observation) Judge() connsec.Report {
 				}
 			}
 		}
-		r.Findings = append(r.Findings, judgeAddresses(o.Servers[i:same])...)
+		r.Findings = append(r.Findings, presentable(tlscheck.JudgeAddresses(setting.OneLine(o.Servers[i].Name), o.Servers[i:same], Server.address, serverChecks))...)
 		i = same
 	}
 	return r
-}
-
-// judgeAddresses judges all addresses of one name. What holds at every one of them is said once,
-// of the name; where they differ, each finding names those that it is about.
-func judgeAddresses(servers []Server) []connsec.Finding {
-	name := setting.OneLine(servers[0].Name)
-	each := make([][]connsec.Finding, len(servers))
-	for i, s := range servers {
-		each[i] = presentable(connsec.Run(name, s, serverChecks))
-	}
-	var out []connsec.Finding
-	for k := range serverChecks {
-		var kinds []connsec.Finding
-		var where [][]string
-		for i := range servers {
-			f, at := each[i][k], "others"
-			if servers[i].Address.IsValid() {
-				at = servers[i].Address.String()
-			}
-			n := slices.IndexFunc(kinds, func(g connsec.Finding) bool { return sameFinding(f, g) })
-			if n < 0 {
-				n = len(kinds)
-				kinds, where = append(kinds, f), append(where, nil)
-			}
-			where[n] = append(where[n], at)
-		}
-		for n := range kinds {
-			if len(kinds) > 1 {
-				kinds[n].Subject = fmt.Sprintf("%s [%s]", name, strings.Join(where[n], ", "))
-			}
-		}
-		out = append(out, kinds...)
-	}
-	return out
-}
-
-func sameFinding(a, b connsec.Finding) bool {
-	return a.Outcome == b.Outcome && a.Severity == b.Severity && a.Detail == b.Detail && slices.Equal(a.Evidence, b.Evidence)
 }
 
 // presentable makes sure of details in one line. Observe takes care of that itself, but facts
