@@ -246,8 +246,12 @@ func (v Value) schemeEdit(to Scheme) ([]edit, error) {
 	if !ok {
 		return nil, errors.New("the url is not an absolute address")
 	}
-	if scheme == to.String() {
+	switch scheme {
+	case to.String():
 		return nil, nil
+	case "http", "https":
+	default:
+		return nil, errors.New("the url is of another scheme than http and https")
 	}
 	begin := strings.Index(v.Text, ":") - len(scheme)
 	// Each letter has to be one byte of the file, and an s has to have the case of the p.
@@ -295,7 +299,7 @@ func (v Value) schemeEdit(to Scheme) ([]edit, error) {
 // splitURL takes "http://host:80/path" apart. The scheme comes in lower case.
 func splitURL(s string) (scheme, authority string, ok bool) {
 	scheme, rest, ok := strings.Cut(strings.TrimLeft(s, " "), "://")
-	if !ok || scheme == "" || len(scheme) > 8 || strings.ContainsFunc(scheme, func(r rune) bool { return r >= utf8.RuneSelf }) {
+	if !ok || scheme == "" || len(scheme) > 8 || strings.ContainsFunc(scheme, func(r rune) bool { return r == ':' || r >= utf8.RuneSelf }) {
 		return "", "", false // letters beyond ASCII would change their length in lower case, too
 	}
 	if i := strings.IndexAny(rest, "/?#\\"); i >= 0 {

@@ -151,6 +151,8 @@ func TestSetScheme(t *testing.T) {
 		"other port":        {"var xmpcfg={access:{url:'http://a.example:8080/x'}}", circlehttps.HTTPS, ""},
 		"wrong port":        {"var xmpcfg={access:{url:'http://a.example:443/x'}}", circlehttps.HTTPS, ""},
 		"mixed case":        {"var xmpcfg={access:{url:'httpS://a.example/x'}}", circlehttps.HTTP, ""},
+		"other scheme":      {"var xmpcfg={access:{url:'ftp://a.example/x'}}", circlehttps.HTTPS, ""},
+		"scheme of schemes": {"var xmpcfg={access:{url:'h:http://a.example/x'}}", circlehttps.HTTPS, ""},
 		"IPv6":              {"var xmpcfg={access:{url:'http://[2001:db8::1]/x'}}", circlehttps.HTTPS, "var xmpcfg={access:{url:'https://[2001:db8::1]/x'}}"},
 		"escaped scheme":    {`var xmpcfg={access:{url:'\x68ttp://a.example/x'}}`, circlehttps.HTTPS, ""},
 		"two that agree":    {"var xmpcfg={access:{url:'http://a.example'}};var xmpcfg={access:{url:'http://b.example'}}", circlehttps.HTTPS, "var xmpcfg={access:{url:'https://a.example'}};var xmpcfg={access:{url:'https://b.example'}}"},
