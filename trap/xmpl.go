@@ -86,13 +86,18 @@ const (
 	XMPLSilentLock
 	// XMPLLoginToForeign: the login page redirects to another host.
 	XMPLLoginToForeign
+	// XMPLAnyRecipient: the token of one recipient opens the data of all.
+	XMPLAnyRecipient
+	// XMPLTokenDecides: whichever recipient is asked for, a token gives the data of its own. That is
+	// no harm.
+	XMPLTokenDecides
 )
 
 var xmplPostures = posturesOf[XMPLPosture]("XMPL",
 	"honest", "expired", "wrong-name", "untrusted", "data-open", "direct-open", "endless-token", "stated-week", "sign-out-ignored", "unthrottled",
 	"unsafe-cookies", "http-login", "http-server", "foreign-login", "login-query", "login-missing", "login-no-form", "login-to-http",
 	"any-origin", "reflected-origin", "wrong-error", "not-json", "oversize", "stalled", "dripping", "early-close", "redirecting",
-	"sliding-token", "silent-lock", "login-to-foreign",
+	"sliding-token", "silent-lock", "login-to-foreign", "any-recipient", "token-decides",
 )
 
 // XMPLPostures returns all postures, the honest one first.
@@ -104,11 +109,15 @@ func (p XMPLPosture) String() string { return xmplPostures.Name(p) }
 // ParseXMPLPosture is the inverse of [XMPLPosture.String].
 func ParseXMPLPosture(name string) (XMPLPosture, error) { return xmplPostures.parse(name) }
 
-// The one recipient of an XMPL trap, and what its site is called.
+// The recipients of an XMPL trap, and what its site is called.
 const (
 	XMPLRecipient = "Kai.Trap"
 	XMPLUserName  = "kai"
 	XMPLPassword  = "trap-Password-1"
+
+	XMPLOtherRecipient = "Lee.Trap"
+	XMPLOtherPassword  = "trap-Password-2"
+
 	// XMPLAccessToken is in the served xmpcfg.js: two GUIDs and 32 digits, as Circle has them.
 	XMPLAccessToken = "0a0a0a0a-0000-4000-8000-000000000001_0b0b0b0b-0000-4000-8000-000000000002_0123456789abcdef0123456789abcdef"
 
@@ -128,7 +137,7 @@ type XMPLConnection struct {
 	// Password: a sign-in that carried one. It is not kept.
 	Password        bool `json:"password"`
 	PasswordInClear bool `json:"password_in_clear"`
-	// RealPassword: it was that of the trap's recipient, and not a guess.
+	// RealPassword: it was that of one of the trap's recipients, and not a guess.
 	RealPassword bool `json:"real_password"`
 	// Token: a request carried a security token. InURL: in its address, where logs keep it.
 	Token        bool `json:"token"`
@@ -149,8 +158,14 @@ type XMPL struct {
 	now     func() time.Time
 
 	mu     sync.Mutex
-	tokens map[string]time.Time // security tokens and when they were given
+	tokens map[string]xmplGrant // by security token
 	wrong  map[string]int       // wrong passwords by recipient
+}
+
+// xmplGrant is whom a token was given, and when.
+type xmplGrant struct {
+	rid string
+	at  time.Time
 }
 
 // NewXMPL starts one with the default options.
@@ -162,7 +177,7 @@ func (o Options) XMPL(p XMPLPosture) (*XMPL, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &XMPL{posture: p, now: o.withDefaults().Now, tokens: map[string]time.Time{}, wrong: map[string]int{}, config: &tls.Config{
+	s := &XMPL{posture: p, now: o.withDefaults().Now, tokens: map[string]xmplGrant{}, wrong: map[string]int{}, config: &tls.Config{
 		Certificates: []tls.Certificate{id.certificate},
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: soundSuites,
@@ -296,7 +311,7 @@ func (s *XMPL) record(req *http.Request, body []byte, encrypted bool, note func(
 		}
 		r.Cleartext = r.Cleartext || !encrypted
 		r.Password = r.Password || in.Password != ""
-		r.RealPassword = r.RealPassword || in.Password == XMPLPassword
+		r.RealPassword = r.RealPassword || in.Password == XMPLPassword || in.Password == XMPLOtherPassword
 		r.PasswordInClear = r.PasswordInClear || in.Password != "" && !encrypted
 		r.Token = r.Token || header || inURL
 		r.TokenInClear = r.TokenInClear || (header || inURL) && !encrypted
@@ -489,27 +504,50 @@ func (s *XMPL) api(req *http.Request, path string, body []byte) xmplAnswer {
 		if !s.open(req, rid, s.posture == XMPLDataOpen) {
 			return s.notSignedIn(rid)
 		}
-		if rid != XMPLRecipient {
+		rid = s.shown(req, rid)
+		values := xmplValues(rid)
+		if values == nil {
 			return xmplJSON(http.StatusBadRequest, map[string]any{"ErrorCode": 3, "DisplayMessage": "no such recipient"})
 		}
-		return xmplJSON(http.StatusOK, map[string]any{"login": map[string]any{"serviceToken": "0", "recipientID": rid}, "result": xmplValues()})
+		return xmplJSON(http.StatusOK, map[string]any{"login": map[string]any{"serviceToken": "0", "recipientID": rid}, "result": values})
 	case rest == "adorValues" && req.Method == http.MethodGet:
 		rid := q.Get("rid")
 		if !s.open(req, rid, s.posture == XMPLDataOpen || s.posture == XMPLDirectOpen) {
 			return s.notSignedIn(rid)
 		}
-		if rid != XMPLRecipient {
+		values := xmplValues(s.shown(req, rid))
+		if values == nil {
 			return xmplJSON(http.StatusBadRequest, map[string]any{"ErrorCode": 3, "DisplayMessage": "no such recipient"})
 		}
-		return xmplJSON(http.StatusOK, xmplValues())
-	case !s.open(req, XMPLRecipient, s.posture == XMPLDataOpen):
+		return xmplJSON(http.StatusOK, values)
+	case !s.open(req, s.grantedTo(req), s.posture == XMPLDataOpen):
 		return s.notSignedIn("")
 	}
 	return xmplJSON(http.StatusOK, map[string]any{})
 }
 
-func xmplValues() map[string]string {
-	return map[string]string{"First": "Kai", "Last": "Trap", "XMPieRecipientKey": XMPLRecipient}
+// xmplValues is what the trap knows of a recipient, nil if nothing.
+func xmplValues(rid string) map[string]string {
+	if rid != XMPLRecipient && rid != XMPLOtherRecipient {
+		return nil
+	}
+	first, last, _ := strings.Cut(rid, ".")
+	return map[string]string{"First": first, "Last": last, "XMPieRecipientKey": rid}
+}
+
+// shown is the recipient whose data a request gets that may see that of rid.
+func (s *XMPL) shown(req *http.Request, rid string) string {
+	if own := s.grantedTo(req); own != "" && s.posture == XMPLTokenDecides {
+		return own
+	}
+	return rid
+}
+
+// grantedTo is the recipient whose token a request carries, or "".
+func (s *XMPL) grantedTo(req *http.Request) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens[req.Header.Get("xmpSecurityToken")].rid
 }
 
 // xmplRecipientOf reads the recipient from the address of a page.
@@ -535,12 +573,14 @@ func (s *XMPL) open(req *http.Request, rid string, anyway bool) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	given, ok := s.tokens[req.Header.Get("xmpSecurityToken")]
-	if !ok || rid != XMPLRecipient {
+	token := req.Header.Get("xmpSecurityToken")
+	g, ok := s.tokens[token]
+	everybody := s.posture == XMPLAnyRecipient || s.posture == XMPLTokenDecides
+	if !ok || rid != g.rid && !everybody {
 		return false
 	}
 	now := s.now()
-	age := now.Sub(given)
+	age := now.Sub(g.at)
 	switch s.posture {
 	case XMPLEndlessToken:
 		return true
@@ -548,7 +588,7 @@ func (s *XMPL) open(req *http.Request, rid string, anyway bool) bool {
 		return age < 7*24*time.Hour
 	case XMPLSlidingToken:
 		if age < time.Hour {
-			s.tokens[req.Header.Get("xmpSecurityToken")] = now
+			s.tokens[token] = xmplGrant{g.rid, now}
 		}
 	}
 	return age < time.Hour
@@ -579,7 +619,8 @@ func (s *XMPL) signIn(body []byte) xmplAnswer {
 		a.header.Set("Retry-After", "60")
 		return a
 	}
-	if in.RecipientID != XMPLRecipient || in.Password != XMPLPassword {
+	kai := in.RecipientID == XMPLRecipient && in.Password == XMPLPassword
+	if !kai && (in.RecipientID != XMPLOtherRecipient || in.Password != XMPLOtherPassword) {
 		if len(s.wrong) < maxXMPLWrong && len(in.RecipientID) <= maxXMPLKey {
 			s.wrong[in.RecipientID]++
 		}
@@ -589,7 +630,7 @@ func (s *XMPL) signIn(body []byte) xmplAnswer {
 	if err != nil || len(s.tokens) >= maxXMPLTokens {
 		return xmplText(http.StatusServiceUnavailable, "text/plain", "")
 	}
-	s.tokens[token] = s.now()
+	s.tokens[token] = xmplGrant{in.RecipientID, s.now()}
 	answer := map[string]any{"securityToken": token}
 	if s.posture == XMPLStatedWeek {
 		answer["expires_in"] = 7 * 24 * 60 * 60

@@ -101,8 +101,10 @@ func TestXMPLHonest(t *testing.T) {
 	status, body = c.data(trap.XMPLRecipient, token)
 	assert.Equal(t, http.StatusOK, status)
 	assert.Contains(t, body, `"result":{"First":"Kai"`)
-	status, _ = c.data("Somebody.Else", token)
-	assert.Equal(t, http.StatusBadRequest, status, "a token opens its own recipient's data")
+	for _, other := range []string{"Somebody.Else", trap.XMPLOtherRecipient} {
+		status, _ = c.data(other, token)
+		assert.Equal(t, http.StatusBadRequest, status, "a token opens its own recipient's data")
+	}
 	status, _, body, err := c.ask("GET", xmplAPI+trap.XMPLAccessToken+"_0/adorValues?rid="+trap.XMPLRecipient, nil, token)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, status)
@@ -174,6 +176,13 @@ func TestXMPLPostures(t *testing.T) {
 				status, token := c.signIn(trap.XMPLRecipient, trap.XMPLPassword)
 				assert.Equal(t, http.StatusBadRequest, status, "not 429")
 				assert.Empty(t, token)
+			case trap.XMPLAnyRecipient, trap.XMPLTokenDecides:
+				_, token := c.signIn(trap.XMPLRecipient, trap.XMPLPassword)
+				status, body := c.data(trap.XMPLOtherRecipient, token)
+				assert.Equal(t, http.StatusOK, status)
+				assert.Equal(t, p == trap.XMPLAnyRecipient, strings.Contains(body, `"First":"Lee"`), body)
+				status, _ = c.data(trap.XMPLOtherRecipient, "")
+				assert.Equal(t, http.StatusBadRequest, status)
 			case trap.XMPLSlidingToken:
 				var ahead atomic.Int64
 				c := newXMPL(t, p, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
