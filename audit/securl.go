@@ -24,6 +24,7 @@ type SecURL struct {
 	Recipient    string          `yaml:"recipient"`     // key of a recipient made for tests
 	TestUser     string          `yaml:"test_user"`     // that recipient's user name
 	PasswordFile string          `yaml:"password_file"` // and password: sign in, and see how long that lasts
+	Other        *OtherRecipient `yaml:"other"`         // a second one: does the first one's token open its data?
 	Guesses      int             `yaml:"guesses"`       // wrong passwords to try; more than 5 are tried for recipient
 
 	List        string           `yaml:"list"` // CSV or TSV file with a header row
@@ -44,6 +45,13 @@ type SecURL struct {
 	Collation securl.Collation `yaml:"collation"` // of the database, if its passwords are beyond ASCII
 
 	Source connsec.Position `yaml:"-"`
+}
+
+// OtherRecipient is a second recipient made for tests, with other data than the first.
+type OtherRecipient struct {
+	Recipient    string `yaml:"recipient"`     // its key
+	TestUser     string `yaml:"test_user"`     // its user name
+	PasswordFile string `yaml:"password_file"` // and password
 }
 
 // Delimiter stands between the fields of a list: a character, or the word tab.
@@ -103,8 +111,8 @@ func (s SecURL) site(d *Deployment, env *environment) (check, error) {
 		p = *s.Project
 	}
 	if s.Site == "" {
-		if s.Recipient != "" || s.PasswordFile != "" || s.Guesses != 0 || s.Connect != "" {
-			return check{}, errors.New("recipient, password_file, guesses and connect are about a site; give its address as site")
+		if s.Recipient != "" || s.PasswordFile != "" || s.Other != nil || s.Guesses != 0 || s.Connect != "" {
+			return check{}, errors.New("recipient, password_file, other, guesses and connect are about a site; give its address as site")
 		}
 		return check{subject: p.Validate().Target, source: s.Source, root: securl.RuleDataOpen,
 			run: func(context.Context) (connsec.Report, error) { return p.Validate(), nil }}, nil
@@ -112,11 +120,23 @@ func (s SecURL) site(d *Deployment, env *environment) (check, error) {
 	live := securl.Live{URL: s.Site, Project: p, RecipientID: s.Recipient, UserName: s.TestUser, Guesses: s.Guesses, Endpoint: tlscheck.Endpoint{
 		Connect: s.Connect, Roots: env.roots, Known: env.known, CRLs: env.crls, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
 	}}
-	path := d.path(s.PasswordFile)
+	path, otherPath := d.path(s.PasswordFile), ""
+	if s.Other != nil {
+		if s.Other.Recipient == "" || s.Other.PasswordFile == "" {
+			return check{}, errors.New("other needs recipient and password_file")
+		}
+		live.OtherRecipientID, live.OtherUserName, otherPath = s.Other.Recipient, s.Other.TestUser, d.path(s.Other.PasswordFile)
+	}
 	return check{subject: s.Site, source: s.Source, root: securl.RuleDataOpen, validate: live.Validate, run: func(ctx context.Context) (connsec.Report, error) {
 		if path != "" {
 			var err error
 			if live.Password, err = ReadSecret(path); err != nil {
+				return connsec.Report{}, err
+			}
+		}
+		if otherPath != "" {
+			var err error
+			if live.OtherPassword, err = ReadSecret(otherPath); err != nil {
 				return connsec.Report{}, err
 			}
 		}

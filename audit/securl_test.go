@@ -167,6 +167,12 @@ func TestSecURLSite(t *testing.T) {
 	ruletest.ExpectFailed(t, r, securl.RuleSignOutIgnored, securl.RuleMD5Weak)
 	assert.NotContains(t, fmt.Sprint(r), trap.XMPLPassword)
 
+	files["other"] = trap.XMPLOtherPassword
+	r = auditFiles(t, files, "ca: [ca.pem]\nsecurl:\n  - site: https://www.corp.example"+s.Path()+"\n    connect: "+s.Addr()+"\n    recipient: "+trap.XMPLRecipient+
+		"\n    password_file: password\n    other: {recipient: "+trap.XMPLOtherRecipient+", password_file: other}\n")
+	ruletest.Expect(t, r, connsec.Pass, securl.RuleTokenOpensOthers)
+	assert.NotContains(t, fmt.Sprint(r), trap.XMPLOtherPassword)
+
 	r = auditFiles(t, nil, "securl:\n  - site: https://www.corp.example/\n    recipient: x\n    connect: 127.0.0.1:1\n    password_file: missing\n")
 	assert.Contains(t, fmt.Sprint(r.Of(securl.RuleDataOpen)), "missing: no such file")
 
@@ -174,6 +180,8 @@ func TestSecURLSite(t *testing.T) {
 		"securl:\n  - project: {securl: on}\n    recipient: x\n":   "give its address as site",
 		"securl:\n  - project: {securl: on}\n    method: md5\n":    "give one of method",
 		"securl:\n  - project: {securl: maybe}\n":                  "one of on, off",
+		"securl:\n  - site: https://x.example/\n    other: {}\n":   "other needs recipient and password_file",
+		"securl:\n  - project: {}\n    other: {recipient: x}\n":    "give its address as site",
 		"securl:\n  - project: {secure: on}\n":                     "unknown key",
 		"securl:\n  - site: https://x.example/\n    guesses: -1\n": "not negative",
 	} {

@@ -47,7 +47,8 @@
 // not exist. All of it goes over verified TLS, says User-Agent "connsec" and carries no credential,
 // unless the caller gives those of a recipient made for the test: then there are up to two
 // sign-ins and sign-outs of that one, and on request up to 101 wrong ones, which may lock it, and a
-// third right one. Signing out may end other sessions of that recipient.
+// third right one. With a second such recipient there is one more of the first, one of the second,
+// and six requests for their data. Signing out may end other sessions of them.
 //
 // # Not checked
 //
@@ -57,7 +58,8 @@
 // Whether the server compares case, or trims, is not known either.
 //
 // That a probe was answered with ErrorCode 9 proves that two calls are closed; others, and other
-// projects on the same server, were not asked. Five wrong passwords that are answered alike prove
+// projects on the same server, were not asked. With the token of one recipient the data of another
+// is read, or not; whether it can be written is not tried. Five wrong passwords that are answered alike prove
 // nothing, and neither does the age of a cookie that the XMPL library sets by script. What an XMPL
 // server answers beyond that code is known from its published client only.
 //

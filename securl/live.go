@@ -32,6 +32,12 @@ type Live struct {
 	// lasts and whether signing out ends it. Default: nobody signs in.
 	UserName string
 	Password connsec.Secret
+	// OtherRecipientID, OtherUserName and OtherPassword are of a second recipient made for such
+	// tests, with other data. With both it is looked at whether the token of the first opens the
+	// data of the second. Default: it is not tried.
+	OtherRecipientID string
+	OtherUserName    string
+	OtherPassword    connsec.Secret
 	// Wait makes Observe wait [Lifetime] and a minute after signing in, and ask again, once in
 	// between, too: a use must not prolong the token. Without it, only what the server says about
 	// the end of the token is known.
@@ -96,6 +102,10 @@ func (l Live) problem() error {
 		return errors.New("securl: a password needs the recipient that it is of")
 	case l.Wait && l.Password.IsEmpty():
 		return errors.New("securl: to wait for the end of a token takes a recipient and password to sign in with")
+	case (l.OtherRecipientID == "") != l.OtherPassword.IsEmpty():
+		return errors.New("securl: give both the second recipient and its password, or neither")
+	case l.OtherRecipientID != "" && (l.Password.IsEmpty() || l.OtherRecipientID == l.RecipientID):
+		return errors.New("securl: to try a token on a second recipient takes another one before it, with its password")
 	case (l.API == "") != (l.AccessToken == ""):
 		return errors.New("securl: give both the address of the XMPL server and the access token, or neither")
 	}
@@ -157,8 +167,8 @@ func (l Live) endpoint(u *url.URL, site *url.URL) tlscheck.Endpoint {
 }
 
 // Observe asks the site and its XMPL server. Unless more is asked for, it sends at most nine
-// GETs, one OPTIONS and five sign-ins besides what [tlscheck.HTTPS] does. The error is about the
-// setting or the context.
+// GETs, one OPTIONS and five sign-ins besides what [tlscheck.HTTPS] does; a second recipient takes
+// six GETs, two sign-ins and two sign-outs. The error is about the setting or the context.
 func (l Live) Observe(ctx context.Context) (LiveObservation, error) {
 	u, err := l.base()
 	if err != nil {

@@ -24,6 +24,7 @@ type LiveObservation struct {
 	Cookies []CookieSeen    `json:"cookies,omitempty"`
 	Guesses GuessesObserved `json:"guesses"`
 	Token   TokenObserved   `json:"token"`
+	Other   OtherObserved   `json:"other"`
 }
 
 // SiteConfig is what xmpcfg.js says, or the caller.
@@ -108,4 +109,18 @@ type TokenObserved struct {
 	// SignedOut: signing out was answered; GoodAfterSignOut: the token opened data all the same.
 	SignedOut        bool `json:"signed_out,omitempty"`
 	GoodAfterSignOut bool `json:"good_after_sign_out,omitempty"`
+}
+
+// OtherObserved is what the token of one recipient gave when the data of another was asked for.
+type OtherObserved struct {
+	Asked   bool          `json:"asked,omitempty"`   // a second recipient was given
+	Problem string        `json:"problem,omitempty"` // why nothing is known
+	Answers []OtherAnswer `json:"answers,omitempty"`
+}
+
+// OtherAnswer is one such answer. What both recipients have alike counts for neither.
+type OtherAnswer struct {
+	DataAnswer
+	Own   int `json:"own,omitempty"`   // values that only the recipient of the token has
+	Other int `json:"other,omitempty"` // values that only the one who was asked for has
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/connsec/connsec"
@@ -37,14 +36,69 @@ func (v *liveVisit) signOut(ctx context.Context, rid string, token connsec.Secre
 
 // good reports whether a token opens data; known is false if that could not be told.
 func (v *liveVisit) good(ctx context.Context, rid string, token connsec.Secret) (good, known bool) {
-	s, err := v.ask(ctx, http.MethodGet, v.call(v.token+"/adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}}), nil,
-		map[string]string{tokenHeader: token.Reveal()}, "XMPL server")
-	if err != nil {
-		return false, false
-	}
-	d := DataAnswer{Call: callContext}
-	d.read(s)
+	_, d := v.values(ctx, v.dataCalls(rid)[0], token)
 	return d.Values > 0, d.Values > 0 || d.ErrorCode == notSignedIn
+}
+
+// askOther signs in as both recipients of the caller, reads what each has, and asks for the data of the
+// second with the token of the first.
+func (v *liveVisit) askOther(ctx context.Context) {
+	o := &v.o.Other
+	if v.OtherRecipientID == "" {
+		return
+	}
+	o.Asked = true
+	var tokens [2]connsec.Secret
+	for i, who := range [2]struct {
+		rid, user string
+		password  connsec.Secret
+	}{{v.RecipientID, v.UserName, v.Password}, {v.OtherRecipientID, v.OtherUserName, v.OtherPassword}} {
+		s, token, err := v.signIn(ctx, who.rid, who.user, who.password.Reveal())
+		which := [2]string{"first", "second"}[i]
+		switch {
+		case err != nil:
+			o.Problem = "signing in as the " + which + " recipient failed: " + problemText(err)
+			return
+		case token.IsEmpty():
+			o.Problem = fmt.Sprintf("the sign-in of the %s recipient was answered with %d and no token", which, s.status)
+			return
+		}
+		tokens[i] = token
+		defer v.signOut(ctx, who.rid, token)
+	}
+	first, second := v.dataCalls(v.RecipientID), v.dataCalls(v.OtherRecipientID)
+	for i := range first {
+		own, _ := v.values(ctx, first[i], tokens[0])
+		other, _ := v.values(ctx, second[i], tokens[1])
+		given, answer := v.values(ctx, second[i], tokens[0])
+		a := OtherAnswer{DataAnswer: answer}
+		for name, value := range given {
+			switch value {
+			case own[name]:
+				if other[name] != value {
+					a.Own++
+				}
+			case other[name]:
+				a.Other++
+			}
+		}
+		if len(own) == 0 || len(other) == 0 {
+			a.Problem = "their own data was not given to both"
+		}
+		o.Answers = append(o.Answers, a)
+	}
+}
+
+// values asks for data with a token.
+func (v *liveVisit) values(ctx context.Context, c dataCall, token connsec.Secret) (map[string]string, DataAnswer) {
+	d := DataAnswer{Call: c.name}
+	s, err := v.ask(ctx, http.MethodGet, c.url, nil, map[string]string{tokenHeader: token.Reveal()}, "XMPL server")
+	if err != nil {
+		d.Problem = problemText(err)
+		return nil, d
+	}
+	d.Status = s.status
+	return d.read(s), d
 }
 
 // liveToken signs in with the caller's credentials and follows the token to its end.

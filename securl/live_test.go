@@ -57,13 +57,20 @@ func observe(t testing.TB, l securl.Live) securl.LiveObservation {
 }
 
 var liveRules = []*connsec.Rule{securl.RuleDataOpen, securl.RuleHTTPSOff, securl.RuleLoginURL, securl.RuleSessionTooLong, securl.RuleSignOutIgnored,
-	securl.RuleUnthrottled, securl.RuleCookieUnsafe, securl.RuleAnyOrigin}
+	securl.RuleUnthrottled, securl.RuleCookieUnsafe, securl.RuleAnyOrigin, securl.RuleTokenOpensOthers}
+
+// withOther gives a probe both recipients of a trap.
+func withOther(l securl.Live) securl.Live {
+	l.UserName, l.Password = trap.XMPLUserName, connsec.NewSecret(trap.XMPLPassword)
+	l.OtherRecipientID, l.OtherPassword = trap.XMPLOtherRecipient, connsec.NewSecret(trap.XMPLOtherPassword)
+	return l
+}
 
 func TestLiveHonest(t *testing.T) {
 	var clock travel
 	s, l := trapSite(t, trap.XMPLHonest, clock.now)
-	l.UserName, l.Password, l.Wait = trap.XMPLUserName, connsec.NewSecret(trap.XMPLPassword), true
-	l.Sleep = clock.sleep
+	l = withOther(l)
+	l.Wait, l.Sleep = true, clock.sleep
 	o := observe(t, l)
 	r := o.Judge()
 	ruletest.Expect(t, r, connsec.Pass, liveRules...)
@@ -73,7 +80,7 @@ func TestLiveHonest(t *testing.T) {
 	t.Run("facts travel as JSON", func(t *testing.T) {
 		data, err := json.Marshal(o)
 		require.NoError(t, err)
-		for _, secret := range []string{trap.XMPLPassword, trap.XMPLAccessToken, "Kai"} {
+		for _, secret := range []string{trap.XMPLPassword, trap.XMPLOtherPassword, trap.XMPLAccessToken, "Kai", "Lee"} {
 			assert.NotContains(t, string(data), secret)
 		}
 		var back securl.LiveObservation
@@ -90,8 +97,8 @@ func TestLiveHonest(t *testing.T) {
 			assert.False(t, c.PasswordInClear || c.TokenInClear || c.TokenInURL)
 			signIns, requests = signIns+c.SignIns, requests+c.Requests
 		}
-		assert.Equal(t, 2+4, signIns, "two of the recipient, four guesses of which the fourth was refused")
-		assert.LessOrEqual(t, requests, 20)
+		assert.Equal(t, 2+2+4, signIns, "two to try the token on another, two of the recipient, four guesses of which the fourth was refused")
+		assert.LessOrEqual(t, requests, 30)
 	})
 }
 
@@ -114,6 +121,8 @@ func TestLivePostures(t *testing.T) {
 	}{
 		trap.XMPLDataOpen:        {connsec.Fail, securl.RuleDataOpen, "3 values without a token (call context)"},
 		trap.XMPLDirectOpen:      {connsec.Fail, securl.RuleDataOpen, "3 values without a token (call rid)"},
+		trap.XMPLAnyRecipient:    {connsec.Fail, securl.RuleTokenOpensOthers, "2 values of another (call context)"},
+		trap.XMPLTokenDecides:    {connsec.Pass, securl.RuleTokenOpensOthers, "none of it"},
 		trap.XMPLStatedWeek:      {connsec.Fail, securl.RuleSessionTooLong, "168h"},
 		trap.XMPLSignOutIgnored:  {connsec.Fail, securl.RuleSignOutIgnored, "after signing out"},
 		trap.XMPLUnthrottled:     {connsec.Inconclusive, securl.RuleUnthrottled, "5 attempts"},
@@ -139,8 +148,7 @@ func TestLivePostures(t *testing.T) {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			s, l := trapSite(t, p, nil)
-			l.Password = connsec.NewSecret(trap.XMPLPassword)
-			r := observe(t, l).Judge()
+			r := observe(t, withOther(l)).Judge()
 			ruletest.Expect(t, r, c.want, c.rule)
 			assert.Contains(t, r.Of(c.rule)[0].Detail, c.detail)
 			// One cause, one finding: nothing else of this package fails.
@@ -151,7 +159,7 @@ func TestLivePostures(t *testing.T) {
 			}
 			out, err := json.Marshal(r)
 			require.NoError(t, err)
-			assert.NotContains(t, string(out), trap.XMPLPassword)
+			assert.NotContains(t, string(out), "trap-Password")
 			impostor := p == trap.XMPLExpired || p == trap.XMPLWrongName || p == trap.XMPLUntrusted
 			for _, seen := range s.Observed() {
 				assert.False(t, seen.PasswordInClear || seen.TokenInClear || seen.TokenInURL, "nothing leaves in clear")
@@ -159,6 +167,50 @@ func TestLivePostures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLiveOtherDoesNotTell: what proves nothing is no pass, and no failure either.
+func TestLiveOtherDoesNotTell(t *testing.T) {
+	o := securl.LiveObservation{Config: securl.SiteConfig{API: "https://a.example/x"}, Data: []securl.DataAnswer{{Call: "context", Status: 400, ErrorCode: 9, XMPL: true}}}
+	answer := func(d securl.DataAnswer, own, other int) []securl.OtherAnswer {
+		d.Call = "rid"
+		closed := securl.OtherAnswer{DataAnswer: securl.DataAnswer{Call: "context", Status: 400, ErrorCode: 9}}
+		return []securl.OtherAnswer{closed, {DataAnswer: d, Own: own, Other: other}}
+	}
+	for detail, answers := range map[string][]securl.OtherAnswer{
+		"nothing was answered":    nil,
+		"1 values of the one":     answer(securl.DataAnswer{Status: 200, Values: 3}, 1, 1),
+		"not apart":               answer(securl.DataAnswer{Status: 200, Values: 3}, 0, 0),
+		"status 404":              answer(securl.DataAnswer{Status: 404}, 0, 0),
+		"without values":          answer(securl.DataAnswer{Status: 200}, 0, 0),
+		"not given to both":       answer(securl.DataAnswer{Status: 200, Values: 3, Problem: "their own data was not given to both"}, 0, 0),
+		"the connection is reset": answer(securl.DataAnswer{Problem: "the connection is reset"}, 0, 0),
+	} {
+		o.Other = securl.OtherObserved{Asked: true, Answers: answers}
+		r := o.Judge()
+		ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleTokenOpensOthers)
+		assert.Contains(t, r.Of(securl.RuleTokenOpensOthers)[0].Detail, detail)
+	}
+	o.Other.Answers = make([]securl.OtherAnswer, 2)
+	for i := range o.Other.Answers {
+		o.Other.Answers[i] = securl.OtherAnswer{DataAnswer: securl.DataAnswer{Call: "rid", Status: 400, ErrorCode: 9, Problem: "their own data was not given to both"}}
+	}
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, securl.RuleTokenOpensOthers) // it is closed to everybody
+	o.Other.Answers = answer(securl.DataAnswer{Status: 200, Values: 3}, 2, 0)
+	ruletest.Expect(t, o.Judge(), connsec.Pass, securl.RuleTokenOpensOthers)
+	o.Other.Answers = answer(securl.DataAnswer{Status: 200, Values: 3}, 0, 1)
+	ruletest.Expect(t, o.Judge(), connsec.Fail, securl.RuleTokenOpensOthers)
+
+	// Wrong passwords, and two recipients that are one.
+	_, l := trapSite(t, trap.XMPLHonest, nil)
+	l = withOther(l)
+	l.Guesses = -1
+	l.OtherPassword = connsec.NewSecret("not hers")
+	r := observe(t, l).Judge()
+	ruletest.Expect(t, r, connsec.Inconclusive, securl.RuleTokenOpensOthers)
+	assert.Contains(t, r.Of(securl.RuleTokenOpensOthers)[0].Detail, "the second recipient was answered with 400")
+	ruletest.Expect(t, r, connsec.Pass, securl.RuleSignOutIgnored)
+	ruletest.Expect(t, securl.LiveObservation{Config: o.Config, Data: o.Data}.Judge(), connsec.NotApplicable, securl.RuleTokenOpensOthers)
 }
 
 func TestLiveRandomRecipientOpen(t *testing.T) {
@@ -301,6 +353,8 @@ func TestLiveSettings(t *testing.T) {
 		"the recipient that it is of":   func(l *securl.Live) { l.RecipientID, l.Password = "", connsec.NewSecret("hunter2") },
 		"recipient and password":        func(l *securl.Live) { l.Wait = true },
 		"or neither":                    func(l *securl.Live) { l.API = "https://a.example/x" },
+		"second recipient and its":      func(l *securl.Live) { l.OtherPassword = connsec.NewSecret("hunter2") },
+		"takes another one before it":   func(l *securl.Live) { l.OtherRecipientID, l.OtherPassword = "y", connsec.NewSecret("hunter2") },
 		"site_url must be":              func(l *securl.Live) { l.Project.SiteURL = "here" },
 	} {
 		l := securl.Live{URL: "https://www.corp.example/", RecipientID: "x", Endpoint: tlscheck.Endpoint{Dialer: refuse{}}}
@@ -387,6 +441,7 @@ func TestLiveOfGate(t *testing.T) {
 	s := newProtectedSite(t, withXMPL(newDatabase(t), nil))
 	l := securl.Live{
 		URL: "https://" + gateHost + "/campaign/", RecipientID: "ann", Password: connsec.NewSecret(annPassword), Wait: true,
+		OtherRecipientID: "bob", OtherPassword: connsec.NewSecret(bobPassword),
 		Endpoint: tlscheck.Endpoint{Connect: s.server.Listener.Addr().String(), Roots: s.ca.Pool()},
 		Sleep:    func(_ context.Context, d time.Duration) error { s.clock.add(d); return nil },
 	}

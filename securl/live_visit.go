@@ -63,6 +63,7 @@ func (v *liveVisit) run(ctx context.Context) error {
 		return nil
 	}
 	if !v.o.open() {
+		v.askOther(ctx)
 		if err := v.liveToken(ctx); err != nil {
 			return err
 		}
@@ -327,16 +328,24 @@ func (v *liveVisit) page(rid string) string {
 // callContext is the first call of a personalized page.
 const callContext = "context"
 
-// askData asks for data without a security token, in the two ways that pages do.
+// dataCall is a way to ask for a recipient's data.
+type dataCall struct {
+	name string // of a [DataAnswer]
+	url  *url.URL
+}
+
+// dataCalls are the two ways in which pages do.
+func (v *liveVisit) dataCalls(rid string) []dataCall {
+	return []dataCall{
+		{callContext, v.call(v.token+"/adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}})},
+		{"rid", v.call(v.token+"/adorValues", url.Values{"rid": {rid}})},
+	}
+}
+
+// askData asks for data without a security token.
 func (v *liveVisit) askData(ctx context.Context, rid string) {
-	for _, c := range []struct {
-		name, path string
-		query      url.Values
-	}{
-		{callContext, "adorValues/context", url.Values{"login": {"true"}, "siteURL": {v.page(rid)}}},
-		{"rid", "adorValues", url.Values{"rid": {rid}}},
-	} {
-		s, err := v.ask(ctx, http.MethodGet, v.call(v.token+"/"+c.path, c.query), nil, map[string]string{"Origin": probeOrigin}, "XMPL server")
+	for _, c := range v.dataCalls(rid) {
+		s, err := v.ask(ctx, http.MethodGet, c.url, nil, map[string]string{"Origin": probeOrigin}, "XMPL server")
 		d := DataAnswer{Call: c.name, Status: s.status}
 		if err != nil {
 			d.Status, d.Problem = 0, problemText(err)
@@ -351,37 +360,40 @@ func (v *liveVisit) askData(ctx context.Context, rid string) {
 	}
 }
 
-// read counts the values in an answer. Those of the call "context" stand beside the login; those
-// of "rid" are the whole answer, which may also be something else.
-func (d *DataAnswer) read(s served) {
+// read counts the values in an answer, and returns them. Those of the call "context" stand beside the
+// login; those of "rid" are the whole answer, which may also be something else.
+func (d *DataAnswer) read(s served) map[string]string {
 	var in map[string]json.RawMessage
 	if err := json.Unmarshal(s.body, &in); err != nil {
 		d.Problem = "the answer is no JSON object"
-		return
+		return nil
 	}
 	for key, raw := range in {
 		if strings.EqualFold(key, "ErrorCode") {
 			d.XMPL = json.Unmarshal(raw, &d.ErrorCode) == nil
-			return
+			return nil
 		}
 	}
 	if s.status != http.StatusOK {
-		return
+		return nil
 	}
 	if d.Call == callContext {
 		result := in["result"]
 		if _, d.XMPL = in["login"]; !d.XMPL {
 			d.Problem = "the answer is not that of an XMPL server"
-			return
+			return nil
 		}
 		in = nil
 		_ = json.Unmarshal(result, &in)
 	}
-	for _, raw := range in {
+	values := map[string]string{}
+	for name, raw := range in {
 		if t := string(bytes.TrimSpace(raw)); t != "null" && t != `""` && t != "{}" && t != "[]" {
-			d.Values++
+			values[name] = t
 		}
 	}
+	d.Values = len(values)
+	return values
 }
 
 // origin reads which origins an answer allows.

@@ -24,6 +24,7 @@ func (o LiveObservation) Judge() connsec.Report {
 
 var liveChecks = []connsec.Check[LiveObservation]{
 	{Rule: RuleDataOpen, Judge: judgeData},
+	{Rule: RuleTokenOpensOthers, Judge: whereProtected(judgeOther)},
 	{Rule: RuleHTTPSOff, Judge: judgeAddressed},
 	{Rule: RuleLoginURL, Judge: whereProtected(judgeLoginPage)},
 	{Rule: RuleSessionTooLong, Judge: whereProtected(judgeToken)},
@@ -188,6 +189,62 @@ func judgeToken(o LiveObservation) connsec.Verdict {
 		return connsec.Unknown("%s", t.Problem)
 	}
 	return connsec.Unknown("the server does not say when the token ends; wait for it to know")
+}
+
+// RuleTokenOpensOthers: a token is its own recipient's.
+var RuleTokenOpensOthers = &connsec.Rule{
+	ID: "securl-token-opens-others", Title: "A token opens the data of other recipients",
+	Why:      "Whoever has signed in as one recipient, or has guessed one password, reads the data of every other whose key is known or guessed.",
+	Fix:      "Let the server give data to the recipient of the token only, and answer every other key as if nobody had signed in.",
+	Severity: connsec.High,
+	Refs:     []connsec.Citation{owaspObject, wikiSecURL}, Since: "0.1.0",
+}
+
+var owaspObject = connsec.Citation{Doc: "OWASP API Security Top 10, 2023", Section: "API1, Broken Object Level Authorization",
+	URL: "https://owasp.org/API-Security/editions/2023/en/0xa1-broken-object-level-authorization/"}
+
+func judgeOther(o LiveObservation) connsec.Verdict {
+	t := o.Other
+	switch {
+	case o.open():
+		return connsec.Skipped("data is there without a token")
+	case o.silent() != "":
+		return connsec.Skipped("the XMPL server was not reached")
+	case !t.Asked:
+		return connsec.Skipped("no second recipient was given to try a token on")
+	case t.Problem != "" || len(t.Answers) == 0:
+		return connsec.Unknown("%s", cmp.Or(t.Problem, "nothing was answered"))
+	}
+	told := 0
+	var other, missing []string
+	for _, a := range t.Answers {
+		closed := a.Status == http.StatusBadRequest && a.ErrorCode == notSignedIn
+		switch {
+		case a.Other > 0 && a.Own == 0:
+			return connsec.Failed("the token of one recipient gave %d values of another (call %s)", a.Other, a.Call).With("values", a.Other)
+		case closed && a.Problem == "":
+			told++
+		case closed: // even to those whose it is
+			missing = append(missing, a.Call+": "+a.Problem)
+		case a.Problem != "":
+			other = append(other, a.Call+": "+a.Problem)
+		case a.Other > 0:
+			other = append(other, fmt.Sprintf("%s: %d values of the one and %d of the other", a.Call, a.Own, a.Other))
+		case a.Own == 0 && a.Values > 0:
+			other = append(other, a.Call+": values that tell the two recipients not apart")
+		case a.Own == 0:
+			other = append(other, a.Call+": "+a.describe())
+		default:
+			told++
+		}
+	}
+	if told == 0 {
+		other = append(other, missing...)
+	}
+	if len(other) > 0 {
+		return connsec.Unknown("the answers do not tell: %s", strings.Join(other, "; "))
+	}
+	return connsec.Passed("asked in %d ways for the data of another recipient, a token gave none of it", told)
 }
 
 // RuleSignOutIgnored: signing out ends the token, and not only the page's memory of it.

@@ -76,6 +76,9 @@ func securlCheck() command {
 			fs.StringVar(&live.RecipientID, "recipient", "", "`KEY` of a recipient made for the test (default: a random one, of which less can be told)")
 			fs.StringVar(&live.UserName, "test-user", "", "that recipient's user `NAME`")
 			password := fs.String("password-file", "", "`FILE` with that recipient's password: signs in, and sees how long that lasts")
+			fs.StringVar(&live.OtherRecipientID, "other-recipient", "", "`KEY` of a second recipient made for the test: does the first one's token open that one's data?")
+			fs.StringVar(&live.OtherUserName, "other-user", "", "the second recipient's user `NAME`")
+			otherPassword := fs.String("other-password-file", "", "`FILE` with the second recipient's password")
 			fs.BoolVar(&live.Wait, "wait", false, "wait an hour after the sign-in to see whether it ends; needs --timeout 0")
 			fs.IntVar(&live.Guesses, "guesses", 0, fmt.Sprintf("try `N` wrong passwords (default 5, -1 for none; more, up to %d, are tried for --recipient and may lock it)", securl.MostGuesses))
 			return func(ctx context.Context, c *call) error {
@@ -86,16 +89,23 @@ func securlCheck() command {
 				switch {
 				case len(c.args) > 1:
 					return usagef("one URL at a time")
-				case len(c.args) == 0 && (live.RecipientID != "" || *password != "" || live.Wait || live.Guesses != 0):
-					return usagef("which URL? --recipient, --password-file, --wait and --guesses are about a site that is served")
+				case len(c.args) == 0 && (live.RecipientID != "" || *password != "" || live.OtherRecipientID != "" || *otherPassword != "" || live.Wait || live.Guesses != 0):
+					return usagef("which URL? Recipients, their passwords, --wait and --guesses are about a site that is served")
 				case len(c.args) == 0:
 					return c.finish([]connsec.Report{p.Validate()})
+				case (live.OtherRecipientID == "") != (*otherPassword == "") || live.OtherRecipientID != "" && *password == "":
+					return usagef("a second recipient takes --other-recipient and --other-password-file, after --recipient and --password-file")
 				case live.Wait && shared.timeout != 0 && shared.timeout < securl.Lifetime+5*time.Minute:
 					return usagef("waiting takes an hour: give --timeout 0, too")
 				}
 				live.URL, live.Project = c.args[0], p
 				if *password != "" {
 					if live.Password, err = audit.ReadSecret(*password); err != nil {
+						return err
+					}
+				}
+				if *otherPassword != "" {
+					if live.OtherPassword, err = audit.ReadSecret(*otherPassword); err != nil {
 						return err
 					}
 				}
