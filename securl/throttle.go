@@ -15,10 +15,10 @@ import (
 // clears a count.
 //
 // The last count is the one that others can raise against a recipient, so its wait is short, and
-// twice as long for addresses that have used up what is free for this recipient: whoever comes from
-// another one, and comes back when told, is looked at before they can begin the next wait. And a
-// device on which the recipient has signed in before, marked by a signed cookie, is counted for
-// itself alone: others cannot make it wait at all.
+// twice as long for addresses that have used up what is free for this recipient, those in one /48 of
+// IPv6 together: whoever comes from another one, and comes back when told, is looked at before they
+// can begin the next wait. And a device on which the recipient has signed in before, marked by a
+// signed cookie, is counted for itself alone: others cannot make it wait at all.
 //
 // Counts are in memory of this process: with n nodes an attacker has n times the attempts. They
 // are not kept in Sessions, where every made-up key and address would leave a record, and which
@@ -75,6 +75,7 @@ type throttle struct {
 	seed maphash.Seed
 
 	pair, addr, rid, device table // failures
+	site                    table // failures for one recipient from one site; nobody waits for these
 	signIns                 table // successes
 }
 
@@ -106,6 +107,7 @@ func newThrottle(t Throttle) (*throttle, error) {
 		addr:    make(10*free, time.Second, t.Wait, throttleForget),
 		rid:     make(7*free, time.Second, t.RecipientWait, throttleForget),
 		device:  make(free, 2*time.Second, t.Wait, throttleForget),
+		site:    make(free, 0, 0, throttleForget),
 		signIns: make(freeSignIns, 10*time.Second, t.RecipientWait, time.Hour),
 	}, nil
 }
@@ -228,7 +230,7 @@ type count struct {
 
 // taken is what an attempt has raised.
 type taken struct {
-	counts  [3]count
+	counts  [4]count
 	n       int
 	signIns uint64
 }
@@ -245,10 +247,12 @@ func (t *throttle) begin(now time.Time, rid string, addr netip.Addr, device stri
 		k.n++
 	}
 	k.signIns = t.hash(throttleKey{rid: rid})
+	site := t.hash(throttleKey{rid: rid, addr: wider(block)})
 	if device != "" {
 		add(&t.device, t.hash(throttleKey{rid: rid, device: device}), true)
 	} else {
 		add(&t.pair, t.hash(throttleKey{rid: rid, addr: block}), true)
+		add(&t.site, site, true)
 		add(&t.addr, t.hash(throttleKey{addr: block}), false)
 		add(&t.rid, k.signIns, false)
 	}
@@ -260,7 +264,7 @@ func (t *throttle) begin(now time.Time, rid string, addr netip.Addr, device stri
 	for _, c := range k.counts[:k.n] {
 		wait = max(wait, c.t.wait(c.hash, at))
 	}
-	if device == "" && t.pair.usedUp(k.counts[0].hash, at) {
+	if device == "" && t.site.usedUp(site, at) {
 		wait = max(wait, t.rid.turn(k.signIns, at))
 	}
 	if wait > 0 {
@@ -317,5 +321,14 @@ func network(a netip.Addr) netip.Prefix {
 		}
 	}
 	p, _ := a.Prefix(bits) // an invalid address gives the invalid prefix, which all of them share
+	return p
+}
+
+// wider is the block of whoever has the block: sites are assigned up to a /48 of IPv6 (RFC 6177), with
+// 65536 networks in it.
+func wider(p netip.Prefix) netip.Prefix {
+	if p.Bits() > 48 && p.Addr().Is6() {
+		p, _ = p.Addr().Prefix(48)
+	}
 	return p
 }

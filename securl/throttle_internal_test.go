@@ -138,9 +138,9 @@ func TestManyGuessesFromManyAddresses(t *testing.T) {
 
 // lockOut lets attackers try as often as they may for two days, each from an address of its own or
 // from a fresh one whenever an old one would have to wait, and returns for how much of the second day
-// a newcomer would have to wait. The newcomer comes at every tenth moment, comes back when told, and
+// a newcomer would have to wait. Each address is what at gives for its number. The newcomer comes at every tenth moment, comes back when told, and
 // gives up after five times.
-func lockOut(t *testing.T, attackers, fresh int) (locked float64, kept int) {
+func lockOut(t *testing.T, attackers, fresh int, at func(int) netip.Addr) (locked float64, kept int) {
 	c := newClock()
 	d := newDoor(t, Gate{Now: c.now})
 	const step = 5 * time.Second
@@ -148,7 +148,7 @@ func lockOut(t *testing.T, attackers, fresh int) (locked float64, kept int) {
 	begin, addresses, next := c.now(), make([]netip.Addr, attackers), make([]time.Time, attackers)
 	used, today, last := 0, 0, day()
 	for i := range addresses {
-		addresses[i] = addrOf(i)
+		addresses[i] = at(i)
 	}
 	attack := func() {
 		if day() != last {
@@ -162,7 +162,7 @@ func lockOut(t *testing.T, attackers, fresh int) (locked float64, kept int) {
 				wait := g.add(t, d, a)
 				if wait > 5*time.Minute && today < fresh { // not for everybody: this address is used up
 					used, today = used+1, today+1
-					addresses[i] = addrOf(1000 + used)
+					addresses[i] = at(1000 + used)
 					continue
 				}
 				if next[i] = c.now().Add(wait); wait > 0 {
@@ -206,20 +206,27 @@ func lockOut(t *testing.T, attackers, fresh int) (locked float64, kept int) {
 	return float64(waits) / float64(looks), kept
 }
 
+// inOneSite are addresses in many networks of one subscriber.
+func inOneSite(n int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 1, byte(n >> 8), byte(n), 15: 1})
+}
+
 // TestFewAddressesLockOut measures what doc.go says: for how much of the time patient attackers make
 // a recipient wait who comes from a new device, and whether they keep that one out.
 func TestFewAddressesLockOut(t *testing.T) {
 	for _, tt := range []struct {
 		attackers, fresh int // fresh addresses a day
+		at               func(int) netip.Addr
 		locked           float64
 		out              bool
 	}{
-		{1, 0, 1. / 3, false},
-		{2, 0, 1. / 2, false},
-		{3, 0, 1. / 2, false},
-		{1, 96, 1, true},
+		{1, 0, addrOf, 1. / 3, false},
+		{2, 0, addrOf, 1. / 2, false},
+		{3, 0, addrOf, 1. / 2, false},
+		{1, 96, addrOf, 1, true},
+		{1, 96, inOneSite, 1. / 3, false},
 	} {
-		locked, kept := lockOut(t, tt.attackers, tt.fresh)
+		locked, kept := lockOut(t, tt.attackers, tt.fresh, tt.at)
 		t.Logf("%d attackers, %d fresh addresses a day: locked %.0f %% of the time, kept %d out", tt.attackers, tt.fresh, 100*locked, kept)
 		assert.InDelta(t, tt.locked, locked, 0.03, "%d addresses, %d fresh ones a day", tt.attackers, tt.fresh)
 		assert.Equal(t, tt.out, kept > 0, "%d addresses, %d fresh ones a day", tt.attackers, tt.fresh)
@@ -371,6 +378,9 @@ func TestNetwork(t *testing.T) {
 	assert.False(t, same("2001:db8:1:2::1", "2001:db8:1:3::1"))
 	assert.True(t, same("fe80::1%eth0", "fe80::2%eth1"))
 	assert.Equal(t, netip.Prefix{}, network(netip.Addr{}))
+	assert.Equal(t, netip.Prefix{}, wider(netip.Prefix{}))
+	assert.Equal(t, "2001:db8:1::/48", wider(network(netip.MustParseAddr("2001:db8:1:2::1"))).String())
+	assert.Equal(t, "192.0.2.1/32", wider(network(netip.MustParseAddr("192.0.2.1"))).String())
 	// Behind a translator all of IPv4 is in one /64: one visitor would make everybody wait.
 	assert.False(t, same("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"))
 	assert.True(t, same("64:ff9b::192.0.2.1", "192.0.2.1"))
