@@ -23,10 +23,13 @@ type cookies struct {
 	left    string // see guard.left
 }
 
+// cookieStem is what the names of all gates' cookies begin with.
+const cookieStem = "__Host-securl"
+
 // cookieNames returns the names for a site. Two sites of one host have different ones, because
 // __Host- cookies cannot be told apart by their path.
 func cookieNames(base string) cookies {
-	name := "__Host-securl"
+	name := cookieStem
 	if base != "/" {
 		sum := sha256.Sum256([]byte(base))
 		name += "-" + hex.EncodeToString(sum[:4])
@@ -71,9 +74,9 @@ func (c cookies) readSession(r *http.Request) (token, rid string) {
 	return token, string(b)
 }
 
-// strip returns the header without the gate's cookies: what the site does not have it cannot
-// log, pass on or echo.
-func (c cookies) strip(h http.Header) http.Header {
+// stripCookies returns the header without the cookies of this gate and of others on the host: what
+// the site does not have it cannot log, pass on or echo.
+func stripCookies(h http.Header) http.Header {
 	lines := h["Cookie"]
 	if len(lines) == 0 {
 		return h
@@ -85,9 +88,8 @@ func (c cookies) strip(h http.Header) http.Header {
 		for part := range strings.SplitSeq(line, ";") {
 			part = strings.Trim(part, " \t")
 			name, _, _ := strings.Cut(part, "=")
-			switch strings.Trim(name, " \t") {
-			case c.session, c.form, c.device, c.left, "":
-			default:
+			name = strings.Trim(name, " \t")
+			if name != "" && name != cookieStem && !strings.HasPrefix(name, cookieStem+"-") {
 				keep = append(keep, part)
 			}
 		}

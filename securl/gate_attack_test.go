@@ -98,6 +98,7 @@ func TestGateCookieTricks(t *testing.T) {
 		{"without the key", cookieName + "=" + token, true},
 		{"another's key", cookieName + "=" + token + ".Ym9i", true}, // which the server does not believe
 		{"with others", "a=b; " + cookieName + "=" + value + "; c=d", true},
+		{"with another gate's", "a=b; " + cookieName + "=" + value + "; __Host-securl-00000000=" + token + "; __Host-securl=" + token, true},
 		{"twice", cookieName + "=" + value + "; " + cookieName + "=" + value, false},
 		{"tossed before", cookieName + "=x; " + cookieName + "=" + value, false},
 		{"tossed after", cookieName + "=" + value + "; " + cookieName + "=x", false},

@@ -171,7 +171,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		own := r.WithContext(r.Context())
-		own.Header = g.cookies.strip(r.Header)
+		own.Header = stripCookies(r.Header)
 		g.next.ServeHTTP(w, own)
 	default:
 		g.protected(w, r)
@@ -244,7 +244,7 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, s session) {
 	ctx, cancel := context.WithTimeout(ctx, s.expires.Sub(g.door.clock.now()))
 	defer cancel()
 	own := r.WithContext(ctx)
-	own.Header = g.cookies.strip(r.Header)
+	own.Header = stripCookies(r.Header)
 	head := w.Header()
 	head.Set("Cache-Control", "private, no-store")
 	head.Set("Referrer-Policy", "same-origin") // PURLs hold the key
