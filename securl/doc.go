@@ -71,10 +71,10 @@
 // takes, nor stored hashes that were made with other parameters than the Hasher's. Attempts are
 // counted by each node for itself. While an attack lasts, a recipient on a new device has to wait for
 // half of the time, five minutes at most, and is then looked at – unless the attackers have fresh
-// addresses: each, or each /48 of IPv6, can keep that recipient out for a quarter of an hour a day, and
-// 96 of them all day (go test -v -run FewAddresses ./securl). One behind the same address can do so for fifteen minutes
-// at a time. A device on which the recipient has signed in before is never kept out. What a site
-// began to send before a sign-out is not stopped.
+// addresses: each, or each /48 of IPv6, can keep that recipient out for a quarter of an hour a day,
+// and 96 of them all day (go test -v -run FewAddresses ./securl). One behind the same address can do
+// so for fifteen minutes at a time. A device on which the recipient has signed in before is not kept
+// out by others. What a site began to send before a sign-out is not stopped.
 //
 // # Not confirmed by a real server
 //

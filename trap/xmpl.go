@@ -3,6 +3,7 @@ package trap
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -298,7 +299,7 @@ func flood(w io.Writer) bool {
 // record notes what a request shows of its sender.
 func (s *XMPL) record(req *http.Request, body []byte, encrypted bool, note func(func(*XMPLConnection))) {
 	var in struct{ Password string }
-	signIn := strings.HasSuffix(req.URL.Path, "/auth/signIn")
+	signIn := strings.HasSuffix(strings.ToLower(strings.TrimSuffix(req.URL.Path, "/")), "/auth/signin")
 	if signIn {
 		_ = json.Unmarshal(body, &in)
 	}
@@ -464,14 +465,15 @@ func (s *XMPL) api(req *http.Request, path string, body []byte) xmplAnswer {
 	if req.Method == http.MethodOptions {
 		return xmplText(http.StatusOK, "text/plain", "")
 	}
-	path, ok := strings.CutPrefix(path, "/v1/projects/")
+	path, ok := strings.CutPrefix(strings.TrimSuffix(path, "/"), "/v1/projects/")
 	if !ok {
 		return xmplText(http.StatusNotFound, "text/plain", "")
 	}
-	switch path {
-	case "auth/signIn":
+	// In whatever letters: version 4 of the library asks for "adorvalues/".
+	switch strings.ToLower(path) {
+	case "auth/signin":
 		return s.signIn(body)
-	case "auth/signOut":
+	case "auth/signout":
 		if s.posture != XMPLSignOutIgnored {
 			s.mu.Lock()
 			delete(s.tokens, req.Header.Get("xmpSecurityToken"))
@@ -491,7 +493,7 @@ func (s *XMPL) api(req *http.Request, path string, body []byte) xmplAnswer {
 		if rid != "" && !s.open(req, rid, s.posture == XMPLDataOpen) {
 			return s.notSignedIn(rid)
 		}
-		return xmplJSON(http.StatusOK, map[string]any{"serviceToken": "0", "recipientID": rid})
+		return xmplJSON(http.StatusOK, map[string]any{"serviceToken": XMPLAccessToken, "recipientID": rid})
 	}
 	token, rest, _ := strings.Cut(path, "/")
 	if !strings.HasPrefix(token, XMPLAccessToken) {
@@ -499,8 +501,8 @@ func (s *XMPL) api(req *http.Request, path string, body []byte) xmplAnswer {
 	}
 	q := req.URL.Query()
 	switch {
-	case rest == "adorValues/context" && req.Method == http.MethodGet:
-		rid := xmplRecipientOf(q.Get("siteURL"))
+	case strings.EqualFold(rest, "adorValues/context") && req.Method == http.MethodGet:
+		rid := cmp.Or(xmplRecipientOf(q.Get("siteURL")), q.Get("rid"))
 		if !s.open(req, rid, s.posture == XMPLDataOpen) {
 			return s.notSignedIn(rid)
 		}
@@ -509,8 +511,8 @@ func (s *XMPL) api(req *http.Request, path string, body []byte) xmplAnswer {
 		if values == nil {
 			return xmplJSON(http.StatusBadRequest, map[string]any{"ErrorCode": 3, "DisplayMessage": "no such recipient"})
 		}
-		return xmplJSON(http.StatusOK, map[string]any{"login": map[string]any{"serviceToken": "0", "recipientID": rid}, "result": values})
-	case rest == "adorValues" && req.Method == http.MethodGet:
+		return xmplJSON(http.StatusOK, map[string]any{"login": map[string]any{"serviceToken": XMPLAccessToken, "recipientID": rid}, "result": values})
+	case strings.EqualFold(rest, "adorValues") && req.Method == http.MethodGet:
 		rid := q.Get("rid")
 		if !s.open(req, rid, s.posture == XMPLDataOpen || s.posture == XMPLDirectOpen) {
 			return s.notSignedIn(rid)

@@ -110,6 +110,14 @@ func TestXMPLHonest(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 	assert.Contains(t, body, `"First":"Kai"`)
 
+	// As version 4 of the library asks.
+	for _, path := range []string{"/adorvalues/?rid=" + trap.XMPLRecipient, "/adorvalues/context?login=true&rid=" + trap.XMPLRecipient} {
+		status, _, body, err = c.ask("GET", xmplAPI+trap.XMPLAccessToken+path, nil, token)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusOK, status, path)
+		assert.Contains(t, body, `"First":"Kai"`, path)
+	}
+
 	later.Store(int64(time.Hour))
 	status, _ = c.data(trap.XMPLRecipient, token)
 	assert.Equal(t, http.StatusBadRequest, status, "after an hour it is over")
