@@ -55,7 +55,8 @@ const (
 // replaced another is about something else, and the caller gets it as the API gave it.
 //
 // Each request is governed by its own context; the renewal that it waits for goes on while
-// anybody waits for it.
+// anybody waits for it. A connection of HTTP/2 that has died unnoticed fails them within half a
+// minute; over HTTP/1.1 only their context does.
 //
 // Answers are not decompressed, and, as is usual with net/http, bounded by their reader. Errors
 // carry neither secret nor token, and nothing that the server said; *url.Error carries the

@@ -19,6 +19,11 @@ const (
 	connectTimeout = 20 * time.Second
 	idleTimeout    = 90 * time.Second
 	maxHeader      = 64 << 10
+	// pingAfter is how long a connection of HTTP/2 may be silent before it is asked whether it is
+	// alive, and pingTimeout how long that may take. All requests share one, and one that a
+	// firewall has forgotten would hold them up for as long as the system sends again.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 15 * time.Second
 )
 
 // hosts are those that get the token, as "host:port". Each has to be a fully qualified name,
@@ -72,6 +77,7 @@ func (c Client) transport(u tokenURL, hosts map[string]bool) *http.Transport {
 		},
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxResponseHeaderBytes: maxHeader,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        idleTimeout,
