@@ -100,7 +100,8 @@ type Verifier interface {
 
 // TimedVerifier is a [Verifier] that also tells the server's time. With it, a clock that is set
 // forward here does not cut short the time in which the old secret drains. A type that wraps a
-// Verifier has to pass VerifyAt on; one without it is for tests with a clock of their own.
+// Verifier has to pass VerifyAt on, and one that embeds it to replace both; one without VerifyAt
+// is for tests with a clock of their own.
 type TimedVerifier interface {
 	Verifier
 	// VerifyAt is Verify, and returns what the server's clock showed; zero: it did not say.

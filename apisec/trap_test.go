@@ -70,6 +70,7 @@ func TestInTraps(t *testing.T) {
 		trap.RESTDrip:           {"deadline", 0},
 		trap.RESTStalled:        {"deadline", 0},
 		trap.RESTEarlyClose:     {"the server closes the connection", 0},
+		trap.RESTBusy:           {"answers 429; it asks to be left alone for 1m0s", 0},
 	} {
 		for _, style := range []apisec.Style{apisec.Basic, apisec.JSON} {
 			t.Run(p.String()+", "+style.String(), func(t *testing.T) {

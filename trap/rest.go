@@ -75,12 +75,14 @@ const (
 	RESTStalled
 	// RESTEarlyClose: it closes after the request.
 	RESTEarlyClose
+	// RESTBusy: the request for a token is answered with 429, and to come back after a minute.
+	RESTBusy
 )
 
 var restPostures = posturesOf[RESTPosture]("REST",
 	"honest", "expired", "not-yet-valid", "wrong-name", "common-name-only", "self-signed", "untrusted",
 	"token-307", "token-302", "token-http-307", "token-http-302", "call-elsewhere", "call-http", "always-401",
-	"negative-life", "huge-life", "wrong-type", "number", "line-break", "oversize", "endless", "bomb", "echo", "drip", "stalled", "early-close",
+	"negative-life", "huge-life", "wrong-type", "number", "line-break", "oversize", "endless", "bomb", "echo", "drip", "stalled", "early-close", "busy",
 )
 
 // RESTPostures returns all postures, the honest one first.
@@ -330,6 +332,8 @@ func (s *REST) answer(ctx context.Context, rw io.ReadWriter, req *http.Request, 
 		return false, io.EOF // the client went
 	case RESTEarlyClose:
 		return false, nil
+	case RESTBusy:
+		return true, reply(rw, "429 Too Many Requests", "", `{"error":"temporarily_unavailable"}`)
 	}
 	return true, reply(rw, "200 OK", "", `{"access_token":`+string(token)+kind+`,"expires_in":`+life+`,"scope":"reports"}`)
 }
@@ -366,6 +370,9 @@ func reply(w io.Writer, status, location, body string) error {
 	head := "HTTP/1.1 " + status + "\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nStrict-Transport-Security: max-age=63072000\r\n"
 	if strings.HasPrefix(status, "401") {
 		head += "WWW-Authenticate: Bearer\r\n"
+	}
+	if strings.HasPrefix(status, "429") {
+		head += "Retry-After: 60\r\n"
 	}
 	if location != "" {
 		head += "Location: " + location + "\r\n"

@@ -199,6 +199,10 @@ func TestRESTAnswers(t *testing.T) {
 			assert.Equal(t, 400, status)
 			assert.Contains(t, a["error_description"], secret)
 		},
+		trap.RESTBusy: func(t *testing.T, status int, a map[string]any, _ error) {
+			assert.Equal(t, 429, status)
+			assert.Empty(t, a["access_token"])
+		},
 		trap.RESTEarlyClose: func(t *testing.T, _ int, _ map[string]any, err error) { assert.ErrorIs(t, err, io.EOF) },
 	} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -261,6 +265,14 @@ func TestRESTByCurl(t *testing.T) {
 		require.Len(t, seen, 3)
 		assert.True(t, seen[0].SecretInBody && !seen[0].SecretInHeader && seen[2].SecretInHeader && !seen[2].SecretInBody)
 		assert.True(t, seen[1].Token && !seen[1].Secret)
+	})
+	t.Run("busy", func(t *testing.T) {
+		s := startREST(t, trap.RESTBusy)
+		out := run(t, s, "-i", "-d", form(), s.URL()+trap.TokenPath)
+		assert.Contains(t, out, " 429 ")
+		assert.Contains(t, out, "\r\nRetry-After: 60\r\n")
+		require.NoError(t, s.Await(t.Context(), 1))
+		assert.Equal(t, 1, s.Observed()[0].TokenRequests)
 	})
 	t.Run("307", func(t *testing.T) {
 		s := startREST(t, trap.RESTToken307)
