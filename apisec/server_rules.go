@@ -129,7 +129,8 @@ func judgeInClear(o Observation) connsec.Verdict {
 		return connsec.Passed("nothing answers on the port without TLS")
 	case a.Problem != "":
 		return connsec.Unknown("on the port without TLS: %s", a.Problem)
-	case a.Token, a.refuses(), a.Code != "":
+	case a.Token, a.Code != "", a.refuses() && o.Stranger.Code == "":
+		// A 401 alone, where the endpoint has words for it, is somebody else's.
 		return connsec.Failed("without TLS a token request is answered as with it").With("status", a.Status).With("error", orNone(a.Code))
 	case strings.HasPrefix(a.Redirect, "https://"):
 		return connsec.Failed("a token request without TLS is redirected to https, when the secret has been sent already").As(connsec.Low).With("status", a.Status)
