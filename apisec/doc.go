@@ -40,13 +40,13 @@
 //
 // A probe makes the connections of [tlscheck.HTTPS] and [tlscheck.PlainHTTP], with a GET of the
 // token URL's path each. It sends three token requests over verified TLS (one, if that is
-// answered with 429 or 503) and one in clear to the port without TLS: for a client named
-// "connsec-probe-" and eight random characters with a random secret, for none, and for that
-// client in the URL. Servers log them as refused clients. The real secret is sent only with
-// TryToken: once, over verified TLS, in the style of the setting. The token is thrown away and
-// ends by itself. A turn of a rotation makes at least five token requests with real secrets, the
-// last but one of which is refused, and one for the client with a random secret, which has to be
-// refused, too.
+// answered with 429 or 503) and one in clear to the port without TLS of each address, eight at
+// most: for a client named "connsec-probe-" and eight random characters with a random secret,
+// for none, and for that client in the URL. Servers log them as refused clients. The real secret
+// is sent only with TryToken: once, over verified TLS, in the style of the setting. The token is
+// thrown away and ends by itself. A turn of a rotation makes at least five token requests with
+// real secrets, the last but one of which is refused, and one for the client with a random
+// secret, which has to be refused, too.
 //
 // # What is not checked
 //

@@ -1,6 +1,7 @@
 package apisec
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/connsec/connsec/tlscheck"
@@ -26,7 +27,8 @@ type Observation struct {
 	TLS *tlscheck.HTTPSObservation `json:"tls,omitempty"`
 	// Plain is the port without TLS; nil if it is the one of TLS.
 	Plain *tlscheck.PlainObservation `json:"plain,omitempty"`
-	// InClear is the answer to an unknown client there.
+	// InClear is the answer to an unknown client there; of several addresses, the one that gives
+	// most away.
 	InClear Answer `json:"in_clear"`
 	// Stranger is the answer to a client that does not exist, in the style of the setting;
 	// Nobody to a request without a client; InQuery to that client in the URL.
@@ -57,6 +59,33 @@ type Answer struct {
 // same reports whether two answers are of one kind.
 func (a Answer) same(b Answer) bool {
 	return a.Problem == "" && b.Problem == "" && a.Status == b.Status && a.Code == b.Code && a.Token == b.Token
+}
+
+// givesAway orders answers without TLS: one in an endpoint's words, a refusal without any, a
+// redirect, one that does not tell, one that turns the request down, and a closed port.
+func (a Answer) givesAway() int {
+	switch {
+	case a.Token, a.Code != "":
+		return 5
+	case a.refuses():
+		return 4
+	case a.Redirect != "":
+		return 3
+	case a.turnsDown():
+		return 1
+	case a.Closed:
+		return 0
+	}
+	return 2
+}
+
+// turnsDown reports whether an answer is one to requests without TLS, of whatever kind.
+func (a Answer) turnsDown() bool {
+	switch a.Status {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusUpgradeRequired, http.StatusGone:
+		return a.Problem == ""
+	}
+	return false
 }
 
 // TokenAnswer is the answer to the client with its real secret.

@@ -2,6 +2,7 @@ package apisec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -189,20 +191,36 @@ func nobody(c Client) Client {
 	return c
 }
 
-// askInClear asks as a stranger without TLS.
+// maxInClear bounds the addresses that are asked without TLS.
+const maxInClear = 8
+
+// askInClear asks as a stranger without TLS, at each address of the name, and keeps the answer that
+// gives most away: one address does not speak for the others.
 func (c Client) askInClear(ctx context.Context, u tokenURL, plain tlscheck.PlainHTTP) Answer {
 	e := tlscheck.Endpoint{Host: plain.Host, Port: plain.Port, Connect: plain.Connect, Resolver: c.Resolver}
 	addrs, err := e.Addresses(ctx)
 	if err != nil {
 		return Answer{Problem: "the host could not be looked up"}
 	}
+	addrs = addrs[:min(len(addrs), maxInClear)]
+	answers := make([]Answer, len(addrs))
+	var wg sync.WaitGroup
+	for i, addr := range addrs {
+		wg.Go(func() { answers[i] = c.askAddress(ctx, u, plain.Port, addr) })
+	}
+	wg.Wait()
+	return slices.MaxFunc(answers, func(a, b Answer) int { return cmp.Compare(a.givesAway(), b.givesAway()) })
+}
+
+// askAddress asks as a stranger without TLS at one address.
+func (c Client) askAddress(ctx context.Context, u tokenURL, port uint16, addr netip.AddrPort) Answer {
 	dialer := c.Dialer
 	if dialer == nil {
 		dialer = &net.Dialer{}
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, addrs[0].String())
+			return dialer.DialContext(ctx, network, addr.String())
 		},
 		DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
 	}
@@ -211,7 +229,7 @@ func (c Client) askInClear(ctx context.Context, u tokenURL, plain tlscheck.Plain
 	if stranger.Style > JSON {
 		stranger.Style = Form
 	}
-	host := net.JoinHostPort(u.host, strconv.Itoa(int(plain.Port)))
+	host := net.JoinHostPort(u.host, strconv.Itoa(int(port)))
 	return ask(ctx, transport, &url.URL{Scheme: "http", Host: host, Path: u.url.Path, RawPath: u.url.RawPath}, stranger)
 }
 

@@ -1,14 +1,17 @@
 package apisec_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,6 +202,45 @@ func TestServers(t *testing.T) {
 			assert.Equal(t, want, tokens, "as doc.go says")
 		})
 	}
+}
+
+// two is a name with two addresses, of which the first takes connections to TLS only.
+type two struct {
+	tlscheck.Resolver
+	tls, plain string
+	plainPort  string
+}
+
+func (two) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}, nil
+}
+
+func (d two) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	switch address {
+	case "192.0.2.1:8093", "192.0.2.2:8093":
+		return (&net.Dialer{}).DialContext(ctx, network, d.tls)
+	case "192.0.2.2:" + d.plainPort:
+		return (&net.Dialer{}).DialContext(ctx, network, d.plain)
+	}
+	return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+// TestWithoutTLSAtAnotherAddress: the first of a name's addresses does not speak for the others.
+func TestWithoutTLSAtAnotherAddress(t *testing.T) {
+	plain := httptest.NewServer(&tokenServer{})
+	defer plain.Close()
+	c := endpoint(t, (&tokenServer{distinguish: true, noStore: true}).ServeHTTP)
+	d := two{tls: c.Connect, plain: plain.Listener.Addr().String(), plainPort: "8083"}
+	c.Connect, c.Dialer, c.Resolver, c.PlainPort = "", d, d, 8083
+	r, err := c.Probe(deadline(t))
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Fail, apisec.RuleEndpointCleartext)
+
+	d.plainPort = "none"
+	c.Dialer, c.Resolver = d, d
+	r, err = c.Probe(deadline(t))
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Pass, apisec.RuleEndpointCleartext)
 }
 
 // TestBusyServers: who is turned away because of being one too many does not go on asking.

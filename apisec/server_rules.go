@@ -137,7 +137,7 @@ func judgeInClear(o Observation) connsec.Verdict {
 	case a.same(o.Stranger):
 		// As over TLS, where nobody knows whether it was the client or the way that was wrong.
 		return connsec.Unknown("a token request without TLS is answered %d, as it is with TLS, which does not tell", a.Status).With("status", a.Status)
-	case a.Status == http.StatusForbidden, a.Status == http.StatusNotFound, a.Status == http.StatusUpgradeRequired, a.Status == http.StatusGone:
+	case a.turnsDown():
 		return connsec.Passed("a token request without TLS is turned down").With("status", a.Status)
 	}
 	return connsec.Unknown("a token request without TLS is answered %d, which does not tell", a.Status).With("status", a.Status)
