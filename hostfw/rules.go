@@ -643,9 +643,9 @@ func (j *judge) httpsIn(port uint16, profile string) (v connsec.Verdict, told bo
 	case open[0] != nil && open[1] != nil:
 		return connsec.Passed("port %d is open to everyone%s", port, j.where(slices.Concat(open[0], open[1]))), true
 	case open[have] == nil && (unknown[0] || unknown[1]):
-		return connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled), told
+		return connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled), true
 	case open[have] == nil && partial != "":
-		return connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial), told
+		return connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial), true
 	case open[have] == nil:
 		return connsec.Failed("port %d is closed%s", port, where), told
 	}
