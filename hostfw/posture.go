@@ -114,15 +114,13 @@ func jointly(exposures []*Exposure, v4 bool) portSet {
 	var out portSet
 	for i := range len(edges) - 1 {
 		var sources []span
-		sum := uint64(0)
 		for _, x := range exposures {
 			if int(x.Ports.First) <= edges[i] && edges[i] <= int(x.Ports.Last) {
-				sources = union(sources, x.sources(v4))
-				if sum = size(sources, v4); sum >= half(v4) {
-					out = append(out, PortRange{uint16(edges[i]), uint16(edges[i+1] - 1)})
-					break
-				}
+				sources = append(sources, x.sources(v4)...)
 			}
+		}
+		if wide(unionOf(sources), v4) {
+			out = append(out, PortRange{uint16(edges[i]), uint16(edges[i+1] - 1)})
 		}
 	}
 	return out
@@ -134,14 +132,14 @@ func (j *judge) slices() {
 	j.classify()
 	j.byKind, j.loose, j.opens = map[slice]posture{}, map[slice][2]bool{}, map[openQuestion][]span{}
 	j.all(func(s slice) {
-		half := func(p Protocol, perhaps bool) bool {
+		most := func(p Protocol, perhaps bool) bool {
 			n := uint64(0)
 			for _, r := range j.openPorts(s, p, perhaps) {
 				n += r.hi.lo - r.lo.lo + 1
 			}
 			return n >= 1<<15
 		}
-		certain, possible := [2]bool{TCP: half(TCP, false), UDP: half(UDP, false)}, [2]bool{TCP: half(TCP, true), UDP: half(UDP, true)}
+		certain, possible := [2]bool{TCP: most(TCP, false), UDP: most(UDP, false)}, [2]bool{TCP: most(TCP, true), UDP: most(UDP, true)}
 		switch {
 		case !j.e.covered[s.v4]:
 			j.byKind[s] = notCovered
@@ -251,3 +249,27 @@ func profileList(profiles []string) string {
 
 // union is what is in either set.
 func union(a, b []span) []span { return join(a, subtract(b, a)) }
+
+// unionOf is what is in any of some spans, which may overlap.
+func unionOf(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int {
+		switch {
+		case a.lo.less(b.lo):
+			return -1
+		case b.lo.less(a.lo):
+			return 1
+		}
+		return 0
+	})
+	out := spans[:0]
+	for _, s := range spans {
+		if n := len(out); n > 0 && !out[n-1].hi.less(s.lo) {
+			if out[n-1].hi.less(s.hi) {
+				out[n-1].hi = s.hi
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
