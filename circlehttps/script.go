@@ -278,7 +278,7 @@ var (
 	callsActive = []string{"fetch", "ajax", "getJSON", "getScript", "importScripts", "import", "sendBeacon", "axios", "$http", "load", "register", "loadScript", "importScript", "Request"}
 	newActive   = []string{"Worker", "SharedWorker", "EventSource", "XDomainRequest", "Request"}
 	callsText   = []string{
-		"indexOf", "lastIndexOf", "startsWith", "endsWith", "includes", "match", "split", "Error", "TypeError", "RangeError", "alert", "createElementNS", "setAttributeNS", "getAttributeNS", "hasAttributeNS", "removeAttributeNS",
+		"indexOf", "lastIndexOf", "startsWith", "endsWith", "includes", "match", "split", "RegExp", "Error", "TypeError", "RangeError", "alert", "createElementNS", "setAttributeNS", "getAttributeNS", "hasAttributeNS", "removeAttributeNS",
 		"getElementsByTagNameNS", "createAttributeNS", "createDocument", "createDocumentType", "lookupPrefix", "hasFeature", "isDefaultNamespace",
 	}
 	verbs   = []string{"get", "post", "put", "patch", "delete", "head", "jsonp", "request"}
