@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +76,10 @@ type Policy struct {
 	STSUnseen string `json:"mta_sts_unseen,omitempty"`
 
 	TLSARecords []TLSA `json:"tlsa,omitempty"`
-	// Chains are those that the host shows behind STARTTLS, by address.
+	// Chains are those that the host shows behind STARTTLS, by address; Unseen are its addresses
+	// that take connections, as far as is known, and showed none.
 	Chains []tlscheck.Certificates `json:"chains,omitempty"`
+	Unseen []netip.Addr            `json:"unseen,omitempty"`
 }
 
 func (c Config) policySubject() string {
@@ -87,15 +90,23 @@ func (c Config) policySubject() string {
 }
 
 // hold takes over the chains that were seen.
-func (p *Policy) hold(o *tlscheck.Observation) {
-	if o == nil {
-		return
-	}
-	for _, a := range o.Addresses {
-		if a.Chain != nil && len(a.Chain.Certs) > 0 {
-			p.Chains = append(p.Chains, a.Chain.Certs)
+func (p *Policy) hold(l ClearLook) {
+	for _, a := range l.Addresses {
+		switch chain := chainAt(l.TLS, a.Address); {
+		case len(chain) > 0:
+			p.Chains = append(p.Chains, chain)
+		case a.Problem.Kind != tlscheck.Refused: // senders go on to the next address
+			p.Unseen = append(p.Unseen, a.Address.Addr())
 		}
 	}
+}
+
+// strayHost says that the domain's mail goes elsewhere, so that nothing which was seen is about it.
+func (p Policy) strayHost() string {
+	if p.MX.Problem != "" || len(p.MX.Records) == 0 || slices.Contains(p.MX.Records, strings.ToLower(p.Host)) {
+		return ""
+	}
+	return p.Host + " is not among the mail servers of " + p.Domain + ", which are " + strings.Join(p.MX.Records, " ")
 }
 
 // lookPolicy asks DNS and fetches the MTA-STS policy.

@@ -1,6 +1,7 @@
 package smtpsec_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -72,6 +74,11 @@ func (z zone) serve(t testing.TB) string {
 	}
 	return l.Addr().String()
 }
+
+// addresses are those of every name.
+type addresses []netip.Addr
+
+func (a addresses) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return a, nil }
 
 const policyText = "version: STSv1\r\nmode: enforce\r\nmx: mail.corp.example\r\nmx: *.backup.corp.example\r\nmax_age: 604800\r\n"
 
@@ -232,6 +239,27 @@ func TestMailDomains(t *testing.T) {
 		"truncated":              {func(m *mx) { m.zone.truncate = true }, smtpsec.RuleDANE, pass, ""},
 		"no domain":              {func(m *mx) { m.config = func(c *smtpsec.Config) { c.Domain = "" } }, smtpsec.RuleMTASTS, unknown, "no mail domain"},
 		"DNS is down":            {func(m *mx) { m.config = func(c *smtpsec.Config) { c.DNS.Server = "127.0.0.1:1" } }, smtpsec.RuleDANE, unknown, "DNS gives no answer"},
+
+		"another host's STS":  {func(m *mx) { m.replace("corp.example.", "corp.example. 60 IN MX 10 Post.corp.example.") }, smtpsec.RuleMTASTS, unknown, "is not among the mail servers"},
+		"another host's TLSA": {func(m *mx) { m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.") }, smtpsec.RuleDANE, unknown, "which are post.corp.example"},
+		"one of several hosts": {func(m *mx) {
+			m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.", "corp.example. 60 IN MX 20 mail.corp.example.")
+		}, smtpsec.RuleDANE, pass, ""},
+		"second address without a certificate": {func(m *mx) {
+			plain := newTrap(t, trap.SMTPPlaintext, false).Addr()
+			m.config = func(c *smtpsec.Config) {
+				n := c.Dialer.(network)
+				there := twins{netip.MustParseAddrPort("192.0.2.1:25"): n.ports["25"], netip.MustParseAddrPort("192.0.2.2:25"): plain, netip.MustParseAddrPort("192.0.2.1:443"): n.ports["443"]}
+				c.Dialer, c.Resolver = there, addresses{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
+			}
+		}, smtpsec.RuleDANE, unknown, "not seen at 192.0.2.2"},
+		"second address closed": {func(m *mx) {
+			m.config = func(c *smtpsec.Config) {
+				n := c.Dialer.(network)
+				there := twins{netip.MustParseAddrPort("192.0.2.1:25"): n.ports["25"], netip.MustParseAddrPort("192.0.2.1:443"): n.ports["443"]}
+				c.Dialer, c.Resolver = there, addresses{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
+			}
+		}, smtpsec.RuleDANE, pass, ""},
 
 		"no reports": {func(m *mx) { m.replace("_smtp._tls.corp.example.") }, smtpsec.RuleTLSRPT, fail, "no TXT record"},
 		"reports to nowhere": {func(m *mx) {

@@ -65,7 +65,7 @@ func (c Config) Observe(ctx context.Context) (Observation, error) {
 		return o, fmt.Errorf("smtpsec: %s: %s", o.Target, o.Clear.Addresses[0].Problem.Text)
 	}
 	if o.Policy != nil {
-		o.Policy.hold(o.Clear.TLS)
+		o.Policy.hold(o.Clear)
 	}
 	return o, nil
 }
@@ -400,15 +400,23 @@ func refusal(err error) *Reply {
 	return nil
 }
 
-// leafAt is the certificate that tlscheck saw at an address.
-func leafAt(o *tlscheck.Observation, at netip.AddrPort) *x509.Certificate {
+// chainAt is what tlscheck saw at an address; nil: nothing.
+func chainAt(o *tlscheck.Observation, at netip.AddrPort) tlscheck.Certificates {
 	if o == nil {
 		return nil
 	}
 	for _, a := range o.Addresses {
-		if a.Address == at && a.Chain != nil && len(a.Chain.Certs) > 0 {
-			return a.Chain.Certs[0]
+		if a.Address == at && a.Chain != nil {
+			return a.Chain.Certs
 		}
+	}
+	return nil
+}
+
+// leafAt is the server's certificate there.
+func leafAt(o *tlscheck.Observation, at netip.AddrPort) *x509.Certificate {
+	if chain := chainAt(o, at); len(chain) > 0 {
+		return chain[0]
 	}
 	return nil
 }

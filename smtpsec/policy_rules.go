@@ -1,6 +1,7 @@
 package smtpsec
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +61,8 @@ func judgeMTASTS(p Policy) connsec.Verdict {
 		return note(connsec.Failed("the policy does not name %s: senders that heed it do not deliver there", p.Host).As(connsec.Medium))
 	case time.Duration(policy.MaxAge)*time.Second < shortAge:
 		return note(connsec.Failed("senders forget the policy after %d seconds", policy.MaxAge))
+	case p.strayHost() != "":
+		return note(connsec.Unknown("%s", p.strayHost()))
 	}
 	return note(connsec.Passed("senders are told to insist on TLS with %s", p.Host))
 }
@@ -107,10 +110,23 @@ func judgeDANE(p Policy) connsec.Verdict {
 			return note(connsec.Failed("the certificate of %s matches none of the TLSA records: senders that verify them do not deliver", p.Host).As(connsec.High))
 		}
 	}
-	if !p.MX.Authentic {
+	switch {
+	case p.strayHost() != "":
+		return note(connsec.Unknown("%s", p.strayHost()))
+	case len(p.Unseen) > 0:
+		return note(connsec.Unknown("the certificate of %s was not seen at %s", p.Host, join(p.Unseen)))
+	case !p.MX.Authentic:
 		return note(connsec.Failed("the TLSA records match, but the MX records of %s are not protected by DNSSEC", p.Domain))
 	}
 	return note(connsec.Passed("the certificate matches the TLSA records, and DNSSEC protects them"))
+}
+
+func join(addrs []netip.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 // RuleTLSRPT: nobody hears of failures.
