@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -380,8 +381,37 @@ func (v *visitor) visit(ctx context.Context, u *url.URL) {
 	v.take(u, a)
 }
 
+// linkHeader is one target of a Link header (RFC 8288, 3), and linkParam one of its parameters.
+var (
+	linkHeader = regexp.MustCompile(`<([^>]*)>((?:\s*;\s*[\w*-]+(?:\s*=\s*(?:"[^"]*"|[^\s",;]+))?)*)`)
+	linkParam  = regexp.MustCompile(`;\s*([\w*-]+)\s*=\s*"?([^";]*)`)
+)
+
+// headers notes addresses over http in the headers that browsers act on besides Location.
+func (v *visitor) headers(u *url.URL, h http.Header) {
+	add := func(target string, kind Kind, where string) {
+		if to, err := u.Parse(strings.TrimSpace(target)); err == nil && to.Scheme == "http" && len(v.o.Pages.Links) < maxLinks {
+			v.o.Pages.Links = append(v.o.Pages.Links, Link{Source: connsec.Position{File: u.String()}, Kind: kind, Where: where,
+				URL: shown([]byte(to.String())), Host: strings.ToLower(to.Hostname())})
+		}
+	}
+	if r := h.Get("Refresh"); r != "" {
+		add(string(refreshURL(mapped{text: []byte(r)}).text), Navigation, redirected)
+	}
+	for _, l := range h.Values("Link") {
+		for _, m := range linkHeader.FindAllStringSubmatch(l, -1) {
+			params := map[string]string{}
+			for _, p := range linkParam.FindAllStringSubmatch(m[2], -1) {
+				params[strings.ToLower(p[1])] = strings.TrimSpace(p[2])
+			}
+			add(m[1], linkKind(func(name string) string { return params[name] }), "link header")
+		}
+	}
+}
+
 // take reads an answer and queues what it leads to.
 func (v *visitor) take(u *url.URL, a answer) {
+	v.headers(u, a.header)
 	if to, err := u.Parse(a.header.Get("Location")); a.status/100 == 3 && err == nil {
 		if to.Scheme == "http" {
 			v.o.Pages.Links = append(v.o.Pages.Links, Link{Source: connsec.Position{File: u.String()}, Kind: Navigation, Where: redirected,

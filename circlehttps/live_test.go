@@ -282,6 +282,27 @@ func TestProbeBackToHTTP(t *testing.T) {
 	ruletest.Expect(t, r, connsec.Inconclusive, circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive, circlehttps.RuleLinkForm)
 }
 
+// TestProbeHeaders: what a server says beside the page counts as what stands in it.
+func TestProbeHeaders(t *testing.T) {
+	for header, want := range map[string]*connsec.Rule{
+		"Refresh: 5; url=http://www.example.com/x": circlehttps.RuleLinkNavigation,
+		"Refresh: 0;http://url.example/":           circlehttps.RuleLinkNavigation,
+		`Link: <https://a.example/a.css>; rel=preload, <http://a.example/a.js>; rel="preload"; as=script`: circlehttps.RuleLinkActive,
+		`Link: <http://a.example/a.png>; as="image"; rel=preload`:                                         circlehttps.RuleLinkPassive,
+		"Link: <http://a.example/>; rel=canonical":                                                        circlehttps.RuleLinkCanonical,
+		"Refresh: 5": nil, "Refresh: 5; url=/spring/": nil, "Link: <https://a.example/?to=http://b.example/>; rel=preload": nil, "Link: http://a.example/": nil,
+	} {
+		t.Run(header, func(t *testing.T) {
+			l := newLive(t, folder(secureSite, header), nil, status(403))
+			r, err := l.live.Probe(context.Background())
+			require.NoError(t, err)
+			for _, rule := range []*connsec.Rule{circlehttps.RuleLinkActive, circlehttps.RuleLinkPassive, circlehttps.RuleLinkNavigation, circlehttps.RuleLinkCanonical} {
+				ruletest.Expect(t, r, map[bool]connsec.Outcome{true: connsec.Fail, false: connsec.Pass}[rule == want], rule)
+			}
+		})
+	}
+}
+
 // TestProbeConfigServed: differences in form are none, and what is missing is told.
 func TestProbeConfigServed(t *testing.T) {
 	for name, tc := range map[string]struct {

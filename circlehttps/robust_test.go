@@ -219,7 +219,9 @@ var hostile = map[string]func(n int) (file, text string){
 	"rest of a tag":   func(n int) (string, string) { return "a.js", "x='" + strings.Repeat(` src="http://a`, n/14) + "'" },
 	"JSON in strings": func(n int) (string, string) { return "a.js", strings.Repeat(`x='{"a":"{http:';`, n/17) },
 	"server code":     func(n int) (string, string) { return "a.php", "http:" + strings.Repeat("<%", n/2) },
-	"server code 2":   func(n int) (string, string) { return "a.php", strings.Repeat("<?'http:?>", n/10) },
+	"server code 2": func(n int) (string, string) {
+		return "a.php", strings.Repeat("<?'http:"+strings.Repeat("x", 90)+"'?>", n/101)
+	},
 	"data addresses": func(n int) (string, string) {
 		return "a.html", strings.Repeat(`<iframe src="data:text/html,<a href=http:x">`, n/44)
 	},
