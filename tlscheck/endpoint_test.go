@@ -531,3 +531,32 @@ func BenchmarkEndpoint(b *testing.B) {
 		}
 	}
 }
+
+// TestMoreAddressesThanAreLookedAt: what is behind the rest is not passed.
+func TestMoreAddressesThanAreLookedAt(t *testing.T) {
+	var many fixedResolver
+	for i := range byte(19) {
+		many = append(many, netip.AddrFrom4([4]byte{192, 0, 2, i}))
+	}
+	e := tlscheck.Endpoint{Host: "server.corp.example", Resolver: many, Dialer: refusing{}}
+	o, err := e.Observe(t.Context())
+	require.NoError(t, err)
+	require.Len(t, o.Addresses, 17)
+	assert.Equal(t, "the name has 3 more addresses, which were not looked at", o.Addresses[16].Unreachable.Text)
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, tlscheck.RuleHandshakeFailed)
+	p, err := tlscheck.PlainHTTP{Host: e.Host, Resolver: many, Dialer: refusing{}}.Observe(t.Context())
+	require.NoError(t, err)
+	require.Len(t, p.Addresses, 17)
+	var outcomes []connsec.Outcome
+	for _, f := range p.Judge().Of(tlscheck.RuleCleartextServed) {
+		outcomes = append(outcomes, f.Outcome)
+	}
+	assert.Equal(t, []connsec.Outcome{connsec.Pass, connsec.Inconclusive}, outcomes)
+}
+
+// refusing is a network in which nothing listens.
+type refusing struct{}
+
+func (refusing) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+}

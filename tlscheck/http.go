@@ -92,12 +92,16 @@ func (p PlainHTTP) Observe(ctx context.Context) (PlainObservation, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Addresses = make([]PlainAddress, min(len(addrs), maxAddresses))
+	addrs, rest := within(addrs)
+	o.Addresses = make([]PlainAddress, len(addrs))
 	var wg sync.WaitGroup
 	for i := range o.Addresses {
 		wg.Go(func() { o.Addresses[i] = p.observeAddress(ctx, e, addrs[i]) })
 	}
 	wg.Wait()
+	if len(rest) > 0 {
+		o.Addresses = append(o.Addresses, PlainAddress{Address: rest[0], Problem: notLookedAt(rest)})
+	}
 	o.Duration = e.now().Sub(o.At)
 	return o, nil
 }

@@ -178,9 +178,7 @@ func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 	if err != nil {
 		return Observation{}, err
 	}
-	if len(addrs) > maxAddresses {
-		addrs = addrs[:maxAddresses]
-	}
+	addrs, rest := within(addrs)
 	o := Observation{Subject: e.subject(), Host: e.Host, At: started, AsOf: e.AsOf, Addresses: make([]AddressObservation, len(addrs))}
 	slots := make(chan struct{}, addressesAtOneTime)
 	var wg sync.WaitGroup
@@ -192,8 +190,22 @@ func (e Endpoint) Observe(ctx context.Context) (Observation, error) {
 		})
 	}
 	wg.Wait()
+	if len(rest) > 0 {
+		o.Addresses = append(o.Addresses, AddressObservation{Address: rest[0], Unreachable: notLookedAt(rest)})
+	}
 	o.Duration = e.now().Sub(started)
 	return o, nil
+}
+
+// within divides the addresses of a name into those that are looked at and the rest.
+func within(addrs []netip.AddrPort) (some, rest []netip.AddrPort) {
+	n := min(len(addrs), maxAddresses)
+	return addrs[:n], addrs[n:]
+}
+
+// notLookedAt keeps a report from passing what is behind addresses beyond the bound.
+func notLookedAt(rest []netip.AddrPort) Problem {
+	return Problem{Other, fmt.Sprintf("the name has %d more addresses, which were not looked at", len(rest))}
 }
 
 // observeAddress makes the full handshake; once the port is known to be open, the other looks
