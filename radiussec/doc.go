@@ -44,9 +44,9 @@
 // Whether a server that drops unsigned requests does so by its configuration, or in mode auto
 // since our own first packet, cannot be seen from outside; the findings then are inconclusive
 // and say so. RADIUS over DTLS, accounting, CoA, and the EAP methods that pass through RADIUS
-// are not looked at, nor are the addresses of a name beyond the first 16. Over UDP a client asks
-// the first only. The strength of a secret is an estimate: one that looks random but is published
-// somewhere passes.
+// are not looked at, nor are the addresses of a name beyond the first 16, which the report says.
+// Over UDP a client asks the first address only. The strength of a secret is an estimate: one
+// that looks random but is published somewhere passes.
 //
 // References: RFC 2865, 3579, 5080, 5997, 6614, 9765; draft-ietf-radext-deprecating-radius and
 // draft-ietf-radext-radiusdtls-bis; Microsoft KB5040268; FreeRADIUS clients.conf.

@@ -33,6 +33,8 @@ type ServerObserved struct {
 // AddressObserved is what a server answered at one address.
 type AddressObserved struct {
 	Address netip.AddrPort `json:"address"`
+	// Problem says why nothing was asked here.
+	Problem string `json:"problem,omitempty"`
 
 	// The answers over UDP, in the order of asking; nil: not asked. All requests but Status
 	// are Access-Requests for a random user.
@@ -103,26 +105,29 @@ func (o Observation) Judge() connsec.Report {
 		if s.TLS != nil {
 			r.Findings = append(r.Findings, s.TLS.Judge().Findings...)
 		}
-		r.Findings = append(r.Findings, connsec.Run(s.Subject, s, tlsChecks)...)
+		r.Findings = append(r.Findings, s.judgeEndpoint()...)
 		r.Findings = append(r.Findings, s.judgeAddresses(inTLSChecks)...)
 	}
 	return r
 }
 
-// answersAt is what the judges of one address look at.
-type answersAt struct {
-	AddressObserved
-	problem string
+func (s ServerObserved) judgeEndpoint() []connsec.Finding {
+	seen := []endpointAt{}
+	if s.TLS != nil {
+		for _, a := range s.TLS.Addresses {
+			seen = append(seen, endpointAt{AddressObservation: a})
+		}
+	}
+	if len(seen) == 0 {
+		seen = append(seen, endpointAt{problem: orElse(s.Problem, "the TLS endpoint was not seen")})
+	}
+	return tlscheck.JudgeAddresses(s.Subject, seen, func(e endpointAt) netip.Addr { return e.Address.Addr() }, tlsChecks)
 }
 
-func (s ServerObserved) judgeAddresses(checks []connsec.Check[answersAt]) []connsec.Finding {
+func (s ServerObserved) judgeAddresses(checks []connsec.Check[AddressObserved]) []connsec.Finding {
 	addresses := s.Addresses
 	if len(addresses) == 0 { // nothing could be asked: one address of which nothing is known
-		addresses = []AddressObserved{{}}
+		addresses = []AddressObserved{{Problem: s.Problem}}
 	}
-	seen := make([]answersAt, len(addresses))
-	for i, a := range addresses {
-		seen[i] = answersAt{a, s.Problem}
-	}
-	return tlscheck.JudgeAddresses(s.Subject, seen, func(a answersAt) netip.Addr { return a.Address.Addr() }, checks)
+	return tlscheck.JudgeAddresses(s.Subject, addresses, func(a AddressObserved) netip.Addr { return a.Address.Addr() }, checks)
 }

@@ -115,8 +115,9 @@ func (c Config) eachAddress(ctx context.Context, s Server, o *ServerObserved, as
 		o.Problem = setting.OneLine(strings.TrimPrefix(err.Error(), "tlscheck: "))
 		return
 	}
-	addrs = addrs[:min(len(addrs), maxAddresses)]
-	o.Addresses = make([]AddressObserved, len(addrs))
+	most := min(len(addrs), maxAddresses)
+	addrs, rest := addrs[:most], addrs[most:]
+	o.Addresses = make([]AddressObserved, most, most+1)
 	slots := make(chan struct{}, addressesAtOneTime)
 	var wg sync.WaitGroup
 	for i, addr := range addrs {
@@ -131,6 +132,11 @@ func (c Config) eachAddress(ctx context.Context, s Server, o *ServerObserved, as
 		})
 	}
 	wg.Wait()
+	if len(rest) > 0 { // what they answer is not known
+		o.Addresses = append(o.Addresses, AddressObserved{
+			Address: rest[0], Problem: fmt.Sprintf("the name has %d more addresses, which were not looked at", len(rest)),
+		})
+	}
 }
 
 func (c Config) askUDP(ctx context.Context, s Server, a *AddressObserved) {

@@ -3,22 +3,23 @@ package radiussec
 import (
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/setting"
+	"github.com/connsec/connsec/tlscheck"
 )
 
-// udpChecks judge an address of a server over UDP; tlsChecks a server over TLS, and inTLSChecks
-// an address of it.
+// udpChecks judge the answers from one address over UDP; over TLS tlsChecks judge the endpoint and
+// inTLSChecks the answers.
 var (
-	udpChecks = []connsec.Check[answersAt]{
+	udpChecks = []connsec.Check[AddressObserved]{
 		{Rule: RuleSecretWrong, Judge: judgeSecretWrong},
 		{Rule: RuleMissingInReply, Judge: judgeMissingInReply},
 		{Rule: RuleNotFirst, Judge: judgeNotFirst},
 		{Rule: RuleNotRequired, Judge: judgeNotRequired},
 		{Rule: RuleProxyState, Judge: judgeProxyState},
 	}
-	tlsChecks = []connsec.Check[ServerObserved]{
+	tlsChecks = []connsec.Check[endpointAt]{
 		{Rule: RuleTLSClientUnasked, Judge: judgeClientUnasked},
 	}
-	inTLSChecks = []connsec.Check[answersAt]{
+	inTLSChecks = []connsec.Check[AddressObserved]{
 		{Rule: RuleTLSSilent, Judge: judgeTLSSilent},
 		{Rule: RuleTLSALPN, Judge: judgeALPN},
 	}
@@ -33,7 +34,7 @@ var RuleSecretWrong = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("2865", "3"), rfc("5997", "4.2")}, Since: "0.1.0",
 }
 
-func judgeSecretWrong(s answersAt) connsec.Verdict {
+func judgeSecretWrong(s AddressObserved) connsec.Verdict {
 	switch {
 	case s.Signed.answered():
 		return connsec.Passed("the answers are made with this secret")
@@ -46,8 +47,8 @@ func judgeSecretWrong(s answersAt) connsec.Verdict {
 		}
 	}
 	switch {
-	case s.problem != "":
-		return connsec.Unknown("%s", s.problem)
+	case s.Problem != "":
+		return connsec.Unknown("%s", s.Problem)
 	case s.Signed == nil:
 		return connsec.Unknown("it was not asked")
 	case s.Signed.Refused:
@@ -70,7 +71,7 @@ var RuleMissingInReply = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeMissingInReply(s answersAt) connsec.Verdict {
+func judgeMissingInReply(s AddressObserved) connsec.Verdict {
 	if s.Signed.MessageAuthenticator == Absent {
 		return connsec.Failed("the answer to a signed Access-Request has none")
 	}
@@ -87,7 +88,7 @@ var RuleNotFirst = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleMissingInReply},
 }
 
-func judgeNotFirst(s answersAt) connsec.Verdict {
+func judgeNotFirst(s AddressObserved) connsec.Verdict {
 	if s.Signed.MessageAuthenticator == First {
 		return connsec.Passed("it is the first")
 	}
@@ -99,7 +100,7 @@ const missingMA = 510
 
 // hidden is what the order of questions hides: after our signed request, a server in mode auto
 // behaves as a strict one does. Servers that do not sign their answers have no such mode.
-func (s answersAt) hidden() bool { return s.Signed.MessageAuthenticator != Absent }
+func (s AddressObserved) hidden() bool { return s.Signed.MessageAuthenticator != Absent }
 
 const hiddenDetail = "the server drops requests without it from this client now; FreeRADIUS in mode auto does so, too, but only since the signed request that came first. Its clients.conf tells: look for require_message_authenticator = yes, or let connsec radius --clients do so"
 
@@ -113,7 +114,7 @@ var RuleNotRequired = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeNotRequired(s answersAt) connsec.Verdict {
+func judgeNotRequired(s AddressObserved) connsec.Verdict {
 	u := s.Unsigned
 	switch {
 	case u == nil:
@@ -144,7 +145,7 @@ var RuleProxyState = &connsec.Rule{
 	DependsOn: []*connsec.Rule{RuleSecretWrong},
 }
 
-func judgeProxyState(s answersAt) connsec.Verdict {
+func judgeProxyState(s AddressObserved) connsec.Verdict {
 	p := s.Proxied
 	switch {
 	case p == nil:
@@ -186,25 +187,18 @@ var RuleTLSClientUnasked = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("6614", "2.3"), radsecBis("4.2")}, Since: "0.1.0",
 }
 
-func judgeClientUnasked(s ServerObserved) connsec.Verdict {
-	if s.TLS == nil {
-		return connsec.Unknown("%s", orElse(s.Problem, "the TLS endpoint was not seen"))
-	}
-	asked, seen := 0, 0
-	for _, a := range s.TLS.Addresses {
-		if a.Handshake == nil {
-			continue
-		}
-		seen++
-		if a.Handshake.WantsClient {
-			asked++
-		}
-	}
+// endpointAt is what was seen of TLS at one address.
+type endpointAt struct {
+	tlscheck.AddressObservation
+	problem string // why nothing was
+}
+
+func judgeClientUnasked(e endpointAt) connsec.Verdict {
 	switch {
-	case seen == 0:
-		return connsec.Unknown("no handshake got so far")
-	case asked < seen:
-		return connsec.Failed("no certificate is asked for at %d of %d addresses", seen-asked, seen)
+	case e.Handshake == nil:
+		return connsec.Unknown("%s", orElse(e.problem, orElse(setting.OneLine(e.Unreachable.Text), "no handshake got so far")))
+	case !e.Handshake.WantsClient:
+		return connsec.Failed("no certificate is asked for")
 	}
 	return connsec.Passed("a certificate is asked for")
 }
@@ -218,12 +212,12 @@ var RuleTLSSilent = &connsec.Rule{
 	Refs:     []connsec.Citation{radsecBis("3.3"), rfc("5997", "2")}, Since: "0.1.0",
 }
 
-func judgeTLSSilent(s answersAt) connsec.Verdict {
+func judgeTLSSilent(s AddressObserved) connsec.Verdict {
 	switch {
 	case s.InTLS.answered():
 		return connsec.Passed("Status-Server is answered inside TLS")
 	case s.InTLS == nil:
-		return connsec.Unknown("%s", orElse(s.problem, "it was not asked"))
+		return connsec.Unknown("%s", orElse(s.Problem, "it was not asked"))
 	case s.InTLS.Forged || s.InTLS.Code == 0 && s.InTLS.Why != "":
 		return connsec.Failed("the answer inside TLS is no good: %s", s.InTLS.Why)
 	}
@@ -239,7 +233,7 @@ var RuleTLSALPN = &connsec.Rule{
 	Refs:     []connsec.Citation{rfc("9765", "3")}, Since: "0.1.0",
 }
 
-func judgeALPN(s answersAt) connsec.Verdict {
+func judgeALPN(s AddressObserved) connsec.Verdict {
 	switch {
 	case s.ALPN == alpn10 || s.ALPN == alpn11:
 		return connsec.Passed("it chooses %s", s.ALPN)

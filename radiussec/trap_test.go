@@ -206,6 +206,18 @@ func TestASecondServerBehindTheName(t *testing.T) {
 		assert.LessOrEqual(t, len(s.Observed()), 5, "bounded work at each address")
 	}
 
+	many := twins{}
+	for i := range byte(18) {
+		many[netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, i}), 1812)] = explaining.Addr()
+	}
+	c.Dialer, c.Resolver = many, many
+	o, err = c.Observe(deadline(t))
+	require.NoError(t, err)
+	findings := o.Judge().Of(radiussec.RuleSecretWrong)
+	require.Len(t, findings, 2)
+	assert.Equal(t, connsec.Inconclusive, findings[1].Outcome)
+	assert.Contains(t, findings[1].Detail, "2 more addresses, which were not looked at")
+
 	// Over TLS RADIUS is spoken at every address, too.
 	ca := testca.MustNew(t)
 	identity := &trap.Certificate{Chain: ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS(), Roots: ca.Pool()}
@@ -215,17 +227,21 @@ func TestASecondServerBehindTheName(t *testing.T) {
 		t.Cleanup(func() { assert.NoError(t, s.Close()) })
 		return s.Addr()
 	}
-	n = twins{netip.MustParseAddrPort("192.0.2.1:2083"): at(trap.RadSecHonest), netip.MustParseAddrPort("192.0.2.2:2083"): at(trap.RadSecHistoric)}
+	n = twins{netip.MustParseAddrPort("192.0.2.1:2083"): at(trap.RadSecHonest), netip.MustParseAddrPort("192.0.2.2:2083"): at(trap.RadSecHistoric),
+		netip.MustParseAddrPort("192.0.2.3:2083"): at(trap.RadSecAnonymous)}
 	_, c = springTLS(t, trap.RadSecHonest)
 	c.Servers[0].Connect, c.Roots, c.Dialer, c.Resolver = "", ca.Pool(), n, n
 	o, err = c.Observe(deadline(t))
 	require.NoError(t, err)
 	r = o.Judge()
 	ruletest.Expect(t, r, connsec.Pass, radiussec.RuleTLSSilent)
-	findings := r.Of(radiussec.RuleTLSALPN)
-	require.Len(t, findings, 2)
-	assert.Equal(t, connsec.Pass, findings[0].Outcome)
-	assert.Equal(t, connsec.Fail, findings[1].Outcome)
+	for rule, at := range map[*connsec.Rule]string{radiussec.RuleTLSALPN: "[192.0.2.2]", radiussec.RuleTLSClientUnasked: "[192.0.2.3]"} {
+		findings := r.Of(rule)
+		require.Len(t, findings, 2)
+		assert.Equal(t, connsec.Pass, findings[0].Outcome)
+		assert.Equal(t, connsec.Fail, findings[1].Outcome)
+		assert.Contains(t, findings[1].Subject, at)
+	}
 }
 
 // TestClientInTraps: of all that traps answer, the client believes only what is the server's.

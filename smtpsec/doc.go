@@ -32,7 +32,8 @@
 // # What is not checked
 //
 // Whether the server relays for strangers, SPF, DKIM and DMARC, and what happens to a message
-// behind the server. Of a name with more than 16 addresses, the others are not looked at.
+// behind the server. Addresses of a name beyond the first 16 are not looked at, and the report
+// says so.
 //
 // # References
 //

@@ -146,8 +146,9 @@ const (
 // lookClear looks at the port at every address. The looks of tlscheck, which takes all addresses
 // at once, run beside the conversations, as soon as one server is known to offer STARTTLS.
 func (c Config) lookClear(ctx context.Context, addrs []netip.AddrPort, l *ClearLook) {
-	addrs = addrs[:min(len(addrs), maxAddresses)]
-	l.Addresses = make([]ClearAddress, len(addrs))
+	most := min(len(addrs), maxAddresses)
+	addrs, rest := addrs[:most], addrs[most:]
+	l.Addresses = make([]ClearAddress, most, most+1)
 	behind := sync.OnceValue(func() *tlscheck.Observation {
 		o, err := c.endpoint(l.Port, wayStartTLS).Observe(ctx)
 		if err != nil {
@@ -167,6 +168,11 @@ func (c Config) lookClear(ctx context.Context, addrs []netip.AddrPort, l *ClearL
 		})
 	}
 	wg.Wait()
+	if len(rest) > 0 { // what they do is not known
+		l.Addresses = append(l.Addresses, ClearAddress{Address: rest[0], Problem: tlscheck.Problem{
+			Kind: tlscheck.Other, Text: fmt.Sprintf("the name has %d more addresses, which were not looked at", len(rest)),
+		}})
+	}
 	if slices.ContainsFunc(l.Addresses, func(a ClearAddress) bool { return a.Before.Has("STARTTLS") }) {
 		l.TLS = behind()
 	}

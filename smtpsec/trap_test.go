@@ -216,6 +216,16 @@ func TestASecondServerBehindTheName(t *testing.T) {
 	}, subjects)
 	ruletest.Expect(t, r, connsec.Pass, tlscheck.RuleHandshakeFailed)
 
+	many := twins{}
+	for i := range byte(18) {
+		many[netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, i}), 587)] = "127.0.0.1:1"
+	}
+	r = probe(many)
+	enforced := r.Of(smtpsec.RuleTLSNotEnforced)
+	require.Len(t, enforced, 2)
+	assert.Equal(t, connsec.Inconclusive, enforced[1].Outcome)
+	assert.Contains(t, enforced[1].Detail, "2 more addresses, which were not looked at")
+
 	r = probe(twins{first: honest, second: "127.0.0.1:1"})
 	ruletest.ExpectFailed(t, r)
 	assert.Len(t, r.Of(smtpsec.RuleTLSNotEnforced), 2)
