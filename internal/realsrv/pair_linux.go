@@ -115,7 +115,9 @@ func (ns *Netns) ListenPacket(network, address string) (c net.PacketConn, err er
 func (ns *Netns) DialUDP(from netip.Addr, to netip.AddrPort) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	var err error
-	doErr := ns.do(func() { c, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(to)) })
+	doErr := ns.do(func() {
+		c, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(to))
+	})
 	if err = errors.Join(doErr, err); err != nil {
 		return nil, err
 	}
