@@ -248,7 +248,7 @@ func TestRESTByCurl(t *testing.T) {
 	run := func(t *testing.T, s *trap.REST, args ...string) string {
 		ca := filepath.Join(t.TempDir(), "ca.pem")
 		require.NoError(t, os.WriteFile(ca, s.CA(), 0o600))
-		cmd := exec.CommandContext(t.Context(), curl, append([]string{"-q", "-sS", "--noproxy", "*", "--max-time", "10", "--cacert", ca}, args...)...)
+		cmd := exec.CommandContext(t.Context(), curl, append([]string{"-q", "-sS", "--noproxy", "*", "--max-time", "60", "--cacert", ca}, args...)...)
 		out, _ := cmd.CombinedOutput()
 		return string(out)
 	}
