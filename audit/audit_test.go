@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +23,7 @@ import (
 	"github.com/connsec/connsec/internal/ruletest"
 	"github.com/connsec/connsec/internal/testca"
 	"github.com/connsec/connsec/tlscheck"
+	"github.com/connsec/connsec/trap"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -231,6 +233,55 @@ func TestRevocationListsAreRead(t *testing.T) {
 	d.CRL = []string{"root.pem"}
 	_, err = d.Run(t.Context(), audit.Options{})
 	assert.ErrorContains(t, err, "not a certificate revocation list")
+}
+
+// server is a trap of any protocol.
+type server interface {
+	Addr() string
+	Close() error
+}
+
+// TestRevocationListsAreForEverySection: a list that is given is looked at wherever there is TLS.
+func TestRevocationListsAreForEverySection(t *testing.T) {
+	const name = "server.corp.internal"
+	ca := testca.MustNew(t)
+	for _, c := range []struct {
+		section string // with the address behind
+		start   func(trap.Options) (server, error)
+	}{
+		{"ldap:\n  - url: ldaps://" + name + "\n    other_port: 1\n    connect: ", func(o trap.Options) (server, error) {
+			return o.LDAP(trap.LDAPController)
+		}},
+		{"sql:\n  - dsn: sqlserver://" + name + "?encrypt=strict&tlsmin=1.2\n    connect: ", func(o trap.Options) (server, error) {
+			return o.SQL(trap.SQLConfig{Posture: trap.SQLForced})
+		}},
+		{"smtp:\n  - url: smtps://" + name + "\n    other_port: 1\n    connect: ", func(o trap.Options) (server, error) {
+			return o.SMTPS(trap.SMTPHonest)
+		}},
+		{"radius:\n  - host: " + name + "\n    transport: tls\n    connect: ", func(o trap.Options) (server, error) {
+			return o.RadSec(trap.RadSecHonest)
+		}},
+	} {
+		section, _, _ := strings.Cut(c.section, ":")
+		t.Run(section, func(t *testing.T) {
+			dir := t.TempDir()
+			leaf, other := ca.MustIssue(t, testca.Leaf{Names: []string{name}}), ca.MustIssue(t, testca.Leaf{Names: []string{name}})
+			server, err := c.start(trap.Options{Certificate: &trap.Certificate{Chain: leaf.TLS(), Roots: ca.Pool()}})
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = server.Close() })
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "root.pem"), ca.PEM(), 0o600))
+			for outcome, serial := range map[connsec.Outcome]*big.Int{connsec.Fail: leaf.Leaf.SerialNumber, connsec.Pass: other.Leaf.SerialNumber} {
+				crl, err := ca.CRL(serial)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "ca.crl"), crl, 0o600))
+				d, err := audit.Parse(filepath.Join(dir, "d.yaml"), []byte("ca: root.pem\ncrl: ca.crl\n"+c.section+server.Addr()+"\n"))
+				require.NoError(t, err)
+				result, err := d.Run(t.Context(), audit.Options{})
+				require.NoError(t, err)
+				ruletest.Expect(t, result.Report, outcome, tlscheck.RuleRevoked)
+			}
+		})
+	}
 }
 
 func TestCAFileThatIsNone(t *testing.T) {

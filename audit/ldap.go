@@ -60,7 +60,7 @@ func (l LDAP) check(d *Deployment, env *environment) (check, error) {
 	if l.OtherPort != 0 {
 		c.OtherPort = l.OtherPort
 	}
-	c.Roots, c.Known, c.AsOf, c.Dialer, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Now
+	c.Roots, c.Known, c.CRLs, c.AsOf, c.Dialer, c.Now = env.roots, env.known, env.crls, env.asOf, env.Dialer, env.Now
 	if r, ok := env.Resolver.(ldapsec.Resolver); ok {
 		c.Resolver = r
 	}

@@ -53,7 +53,7 @@ func (r RADIUS) check(d *Deployment, env *environment) (check, error) {
 	}
 	c := radiussec.Config{
 		Servers: []radiussec.Server{server}, Transport: r.Transport, Method: r.Method, Context: r.Context,
-		Roots: env.roots, Known: env.known, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
+		Roots: env.roots, Known: env.known, CRLs: env.crls, AsOf: env.asOf, Dialer: env.Dialer, Resolver: env.Resolver, Now: env.Now,
 	}
 	return check{subject: c.Validate().Target, source: r.Source, root: radiussec.RuleSecretWrong, validate: c.Validate, run: c.Probe}, nil
 }

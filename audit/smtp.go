@@ -67,6 +67,6 @@ func (s SMTP) check(d *Deployment, env *environment) (check, error) {
 	if s.Domain != "" {
 		c.Domain = s.Domain
 	}
-	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
+	c.Roots, c.Known, c.CRLs, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.crls, env.asOf, env.Dialer, env.Resolver, env.Now
 	return check{subject: c.Validate().Target, source: s.Source, root: tlscheck.RuleHandshakeFailed, validate: c.Validate, run: c.Probe}, nil
 }

@@ -51,7 +51,7 @@ func (s SQL) config(d *Deployment) (sqlsec.Config, error) {
 func (s SQL) client(d *Deployment, env *environment) (sqlsec.Config, error) {
 	c, err := s.config(d)
 	c.Connect = s.Connect
-	c.Roots, c.Known, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.asOf, env.Dialer, env.Resolver, env.Now
+	c.Roots, c.Known, c.CRLs, c.AsOf, c.Dialer, c.Resolver, c.Now = env.roots, env.known, env.crls, env.asOf, env.Dialer, env.Resolver, env.Now
 	return c, err
 }
 

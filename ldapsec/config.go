@@ -141,6 +141,8 @@ type Config struct {
 	Roots *x509.CertPool `json:"-"`
 	// Known are CA certificates that may complete a chain, see [tlscheck.Chain].
 	Known []*x509.Certificate `json:"-"`
+	// CRLs are revocation lists for Observe, see [tlscheck.LoadCRL].
+	CRLs []*x509.RevocationList `json:"-"`
 	// ClientCertificates are shown to servers that ask; method External needs one.
 	ClientCertificates []tls.Certificate `json:"-"`
 	// Kerberos makes the tokens for method Kerberos.

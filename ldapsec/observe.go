@@ -151,7 +151,7 @@ func (c Config) discover(ctx context.Context) Discovery {
 func (c Config) endpoint(name string, port uint16, way string) tlscheck.Endpoint {
 	e := tlscheck.Endpoint{
 		Host: name, Port: port, Connect: c.connect(port), Subject: subject(name, port, way),
-		ClientCertificates: c.ClientCertificates, Roots: c.Roots, Known: c.Known, AsOf: c.AsOf,
+		ClientCertificates: c.ClientCertificates, Roots: c.Roots, Known: c.Known, CRLs: c.CRLs, AsOf: c.AsOf,
 		Dialer: c.Dialer, Now: c.Now,
 	}
 	if c.Resolver != nil {

@@ -245,7 +245,7 @@ func (c Config) forServer(request *radius.Packet, secret []byte) (*radius.Packet
 func (c Config) endpoint(s Server) tlscheck.Endpoint {
 	return tlscheck.Endpoint{
 		Host: s.Host, Port: c.port(s), Connect: s.Connect, Subject: c.subject(s), ALPN: []string{alpn11, alpn10},
-		ClientCertificates: c.ClientCertificates, Roots: c.Roots, Known: c.Known, AsOf: c.AsOf,
+		ClientCertificates: c.ClientCertificates, Roots: c.Roots, Known: c.Known, CRLs: c.CRLs, AsOf: c.AsOf,
 		Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
 	}
 }

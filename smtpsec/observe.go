@@ -107,7 +107,7 @@ func (c Config) subject(port uint16, way string) string {
 func (c Config) endpoint(port uint16, way string) tlscheck.Endpoint {
 	e := tlscheck.Endpoint{
 		Host: hostOf(c.Host), Port: port, Connect: c.connect(port), Subject: c.subject(port, way), Roots: c.Roots, Known: c.Known,
-		AsOf: c.AsOf, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
+		CRLs: c.CRLs, AsOf: c.AsOf, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
 	}
 	if way == wayStartTLS {
 		e.Open = c.openStartTLS

@@ -74,8 +74,9 @@ type Config struct {
 	Connect string
 	// Roots are the authorities to trust. nil: Certificate, or the system's.
 	Roots *x509.CertPool
-	// Known and AsOf are handed to tlscheck when the server's certificate is judged.
+	// Known, CRLs and AsOf are handed to tlscheck when the server's certificate is judged.
 	Known []*x509.Certificate
+	CRLs  []*x509.RevocationList
 	AsOf  time.Time
 	// Waivers accept failed rules for Open, each with a reason and an end date. They let a
 	// setting pass; they do not weaken the connection that Open makes.

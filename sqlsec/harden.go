@@ -80,7 +80,7 @@ func (c Config) Harden() (Hardening, error) {
 	if err != nil || len(changed.edits()) > 0 { // what was added landed inside a value
 		return Hardening{}, errQuoting
 	}
-	changed.Source, changed.Connect, changed.Roots, changed.Known, changed.AsOf = c.Source, c.Connect, c.Roots, c.Known, c.AsOf
+	changed.Source, changed.Connect, changed.Roots, changed.Known, changed.CRLs, changed.AsOf = c.Source, c.Connect, c.Roots, c.Known, c.CRLs, c.AsOf
 	changed.Waivers, changed.Dialer, changed.Resolver, changed.Now = c.Waivers, c.Dialer, c.Resolver, c.Now
 	return Hardening{Config: changed, Remaining: changed.Validate(), edits: edits, text: connsec.NewSecret(b.String())}, nil
 }

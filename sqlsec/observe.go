@@ -233,7 +233,7 @@ func (c Config) Probe(ctx context.Context) (connsec.Report, error) {
 func (c Config) endpoint(port uint16) tlscheck.Endpoint {
 	e := tlscheck.Endpoint{
 		Host: c.host(), Port: port, Connect: c.Connect, Subject: c.Subject(),
-		Roots: c.Roots, Known: c.Known, AsOf: c.AsOf, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
+		Roots: c.Roots, Known: c.Known, CRLs: c.CRLs, AsOf: c.AsOf, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
 	}
 	if name := c.serverName(); name != e.Host {
 		if e.Connect == "" {

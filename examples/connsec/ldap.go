@@ -42,13 +42,13 @@ func ldapCommand() command {
 				if len(configs) == 0 {
 					return usagef("which server? give ldaps://HOST, --server or --domain")
 				}
-				roots, known, _, err := shared.trust(ctx)
+				roots, known, crls, err := shared.trust(ctx)
 				if err != nil {
 					return err
 				}
 				var targets []target
 				for _, cfg := range configs {
-					cfg.Roots, cfg.Known, cfg.AsOf, cfg.Connect = roots, known, shared.asOf.Time, shared.connect
+					cfg.Roots, cfg.Known, cfg.CRLs, cfg.AsOf, cfg.Connect = roots, known, crls, shared.asOf.Time, shared.connect
 					cfg.AccountUnknown = true
 					cfg.GlobalCatalog, cfg.OtherPort = *catalog, uint16(*other)
 					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Validate, cfg.Probe})

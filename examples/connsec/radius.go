@@ -46,7 +46,7 @@ func radiusCommand() command {
 					}
 				}
 				cfg := radiussec.Config{Servers: []radiussec.Server{server}, Transport: transport, Method: method, Context: words, AsOf: shared.asOf.Time}
-				if cfg.Roots, cfg.Known, _, err = shared.trust(ctx); err != nil {
+				if cfg.Roots, cfg.Known, cfg.CRLs, err = shared.trust(ctx); err != nil {
 					return err
 				}
 				return c.probe(ctx, []target{{cfg.Validate().Target, radiussec.RuleSecretWrong, cfg.Validate, cfg.Probe}})

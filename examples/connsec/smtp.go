@@ -28,7 +28,7 @@ func smtpCommand() command {
 				case *other > math.MaxUint16:
 					return usagef("--other-port %d: a port is at most 65535", *other)
 				}
-				roots, known, _, err := shared.trust(ctx)
+				roots, known, crls, err := shared.trust(ctx)
 				if err != nil {
 					return err
 				}
@@ -49,7 +49,7 @@ func smtpCommand() command {
 					if cfg.MX {
 						cfg.Domain, cfg.DNS = *mx, smtpsec.DNS{Server: *dns, Trusted: *trusted}
 					}
-					cfg.Roots, cfg.Known, cfg.AsOf, cfg.Connect = roots, known, shared.asOf.Time, shared.connect
+					cfg.Roots, cfg.Known, cfg.CRLs, cfg.AsOf, cfg.Connect = roots, known, crls, shared.asOf.Time, shared.connect
 					targets = append(targets, target{cfg.Validate().Target, tlscheck.RuleHandshakeFailed, cfg.Validate, cfg.Probe})
 				}
 				return c.probe(ctx, targets)

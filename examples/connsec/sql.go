@@ -46,7 +46,7 @@ func sqlCommand() command {
 					fmt.Fprint(c.out, h.Diff())
 					return nil
 				}
-				cfg.Roots, cfg.Known, _, err = shared.trust(ctx)
+				cfg.Roots, cfg.Known, cfg.CRLs, err = shared.trust(ctx)
 				if err != nil {
 					return err
 				}
