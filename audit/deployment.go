@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -188,14 +189,31 @@ func readBounded(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// ReadSecret reads a secret from a file: its text without the line break at the end. A file
-// that others may read is none of this function's business; the checks of files say that.
+// maxSecret bounds a file with a secret.
+const maxSecret = 64 << 10
+
+// ReadSecret reads a secret from a file, as [ParseSecret] does. A file that others may read is
+// none of this function's business; the checks of files say that.
 func ReadSecret(path string) (connsec.Secret, error) {
-	const most = 64 << 10
-	data, err := readBounded(path, most)
+	data, err := readBounded(path, maxSecret)
 	if err != nil {
 		return connsec.Secret{}, err
 	}
+	return ParseSecret(path, data)
+}
+
+// ParseSecret takes a secret from the text of a file called name: without the line break at the
+// end and without a byte order mark of UTF-8 at the beginning, which editors add. A text in UTF-16,
+// as Windows PowerShell redirects it, or longer than 64 KiB is refused: taken as it is, it would be
+// another secret, one that is found nowhere and opens nothing.
+func ParseSecret(name string, data []byte) (connsec.Secret, error) {
+	switch {
+	case len(data) > maxSecret:
+		return connsec.Secret{}, fmt.Errorf("%s: longer than %d bytes, which is no secret", name, maxSecret)
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return connsec.Secret{}, fmt.Errorf("%s: the text is in UTF-16; save it as UTF-8", name)
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return connsec.NewSecret(strings.TrimRight(string(data), "\r\n")), nil
 }
 

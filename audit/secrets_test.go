@@ -3,6 +3,7 @@ package audit_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,4 +38,22 @@ func TestSecrets(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "api")))
 	_, err = d.Secrets()
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestParseSecret(t *testing.T) {
+	for text, want := range map[string]string{
+		"a secret": "a secret", "a secret\r\n": "a secret", "\ufeffa secret\n": "a secret", " a \n\n": " a ", "": "", "\ufeff": "",
+	} {
+		s, err := audit.ParseSecret("file", []byte(text))
+		require.NoError(t, err)
+		assert.Equal(t, want, s.Reveal())
+	}
+	for text, want := range map[string]string{
+		"\xff\xfeh\x00u\x00n\x00t\x00":        "file: the text is in UTF-16; save it as UTF-8",
+		"\xfe\xff\x00h\x00u\x00n\x00t":        "file: the text is in UTF-16; save it as UTF-8",
+		strings.Repeat("hunt", 16<<10) + "er": "file: longer than 65536 bytes, which is no secret",
+	} {
+		_, err := audit.ParseSecret("file", []byte(text))
+		require.EqualError(t, err, want)
+	}
 }

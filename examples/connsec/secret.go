@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"syscall"
 
 	"github.com/connsec/connsec"
@@ -109,9 +108,17 @@ func readSecret(c *call) (secret connsec.Secret, name string, err error) {
 		}
 		return secret, c.args[0], err
 	}
-	const most = 64 << 10
-	data, err := io.ReadAll(io.LimitReader(c.in, most))
-	return connsec.NewSecret(strings.TrimRight(string(data), "\r\n")), "standard input", err
+	secret, err = typedIn(c.in)
+	return secret, "standard input", err
+}
+
+// typedIn is the secret on standard input.
+func typedIn(in io.Reader) (connsec.Secret, error) {
+	data, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	if err != nil {
+		return connsec.Secret{}, err
+	}
+	return audit.ParseSecret("standard input", data)
 }
 
 // noSuchFile reports whether a file for a secret is not there. Its name is not repeated then: it

@@ -153,19 +153,21 @@ func sqlConfig(c *call, file string, driver sqlsec.Driver) (sqlsec.Config, error
 			return sqlsec.Config{}, err
 		}
 		cfg, err := sqlsec.ParseDSN(text.Reveal(), driver)
+		if err != nil {
+			return cfg, fmt.Errorf("%s: %w", file, unprefixed{err})
+		}
 		cfg.Source.File = file
-		return cfg, err
+		return cfg, nil
 	case file != "" || len(c.args) != 1:
 		return sqlsec.Config{}, usagef("give one host, one connection string, - or --dsn-file")
 	}
 	arg := c.args[0]
 	if arg == "-" {
-		const most = 64 << 10
-		data, err := io.ReadAll(io.LimitReader(c.in, most))
+		text, err := typedIn(c.in)
 		if err != nil {
 			return sqlsec.Config{}, err
 		}
-		return sqlsec.ParseDSN(strings.TrimRight(string(data), "\r\n"), driver)
+		return sqlsec.ParseDSN(text.Reveal(), driver)
 	}
 	if strings.Contains(arg, "=") || strings.Contains(arg, "://") {
 		return sqlsec.ParseDSN(arg, driver)
