@@ -11,14 +11,12 @@ import (
 func auditCommand() command {
 	return command{
 		name: "audit", args: "FILE…", about: "look at everything that a deployment file names",
+		shares: reportFlags | flagCA | flagCRL | flagAsOf,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			parallel := fs.Int("parallel", 0, "look at `N` endpoints at a time (default 128)")
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) == 0 {
 					return usagef("which deployment file?")
-				}
-				if shared.connect != "" {
-					return usagef("--connect is for one host; write connect: into the file")
 				}
 				var reports []connsec.Report
 				for _, file := range c.args {
@@ -28,6 +26,11 @@ func auditCommand() command {
 					}
 					if len(shared.ca) > 0 {
 						if d.CA, err = absolute(shared.ca); err != nil {
+							return err
+						}
+					}
+					if len(shared.crl) > 0 {
+						if d.CRL, err = absolute(shared.crl); err != nil {
 							return err
 						}
 					}

@@ -16,6 +16,7 @@ import (
 func certCommand() command {
 	return command{
 		name: "cert", args: "FILE…|DIR…", about: "judge certificate files – PFX, CER, CRT, PEM, DER, KEY – as a set; or make a key and a request with --request",
+		shares: serverFlags | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			var hosts fileList
 			fs.Var(&hosts, "name", "`FQDN` that clients use (with --request: repeatable)")

@@ -70,6 +70,7 @@ func (c *call) site() (circlehttps.Site, *progress, error) {
 func circleCheck() command {
 	return command{
 		name: "circle check", args: "DIR", about: "find what still speaks HTTP in a site's folder, and what is wrong with its xmpcfg.js, xmpcustom.js and sign-in",
+		shares: reportFlags,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			project := projectFlags(fs)
 			return func(ctx context.Context, c *call) error {
@@ -96,6 +97,7 @@ func circleCheck() command {
 func circleFix() command {
 	return command{
 		name: "circle fix", args: "DIR", about: "change http to https where that is provably right: as a diff, or in place with the originals kept",
+		shares: flagConnect | flagCA,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			project := projectFlags(fs)
 			diff := fs.Bool("diff", false, "print the changes as a patch (default)")
@@ -156,6 +158,7 @@ func circleFix() command {
 func circleProbe() command {
 	return command{
 		name: "circle probe", args: "URL", about: "look at a site as it is served: certificate, xmpcfg.js, API, port 80, redirect, HSTS, mixed content",
+		shares: serverFlags | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			project := projectFlags(fs)
 			folder := fs.String("dir", "", "the `DIR` that was published, to compare with")
@@ -194,6 +197,7 @@ func liveSite(ctx context.Context, shared *common, project func() (circlehttps.P
 func circlePlan() command {
 	return command{
 		name: "circle plan", args: "", about: "the steps of switching a project to HTTPS, or back with --https off, and how far they are; and what Circle covers",
+		shares: serverFlags | flagFormat,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			project := projectFlags(fs)
 			folder := fs.String("dir", "", "the site's `DIR`: tells how far the steps are")

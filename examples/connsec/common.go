@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +20,33 @@ import (
 	"golang.org/x/term"
 )
 
-// common are the flags that every command has.
+// shared is a set of the flags that several commands have. A flag that would change nothing is none:
+// who gives a revocation list should not have to guess whether it was looked at.
+type shared uint16
+
+const (
+	flagConnect shared = 1 << iota
+	flagCA
+	flagCRL
+	flagAsOf
+	flagFormat
+	flagFailOn
+	flagWaivers
+	flagVerbose
+	flagColor
+	flagTimeout // which every command has
+
+	reportFlags = flagFormat | flagFailOn | flagWaivers | flagVerbose | flagColor
+	serverFlags = flagConnect | flagCA | flagCRL | flagAsOf
+)
+
+// sharedFlags are their names.
+var sharedFlags = map[string]shared{
+	"connect": flagConnect, "ca": flagCA, "crl": flagCRL, "as-of": flagAsOf, "format": flagFormat, "fail-on": flagFailOn,
+	"waivers": flagWaivers, "verbose": flagVerbose, "color": flagColor, "timeout": flagTimeout,
+}
+
+// common are the values of the shared flags.
 type common struct {
 	connect string
 	format  report.Format
@@ -34,18 +62,74 @@ type common struct {
 
 const defaultTimeout = 30 * time.Second
 
-func (c *common) declare(fs *flag.FlagSet) {
-	c.format, c.failOn, c.color = report.Text, connsec.High, "auto"
-	fs.StringVar(&c.connect, "connect", "", "dial `ADDR[:PORT]` and verify the name all the same")
-	fs.TextVar(&c.format, "format", c.format, "output `FORMAT`: "+formatNames()+" (default text)")
-	fs.TextVar(&c.failOn, "fail-on", c.failOn, "lowest `SEVERITY` that counts: info, low, medium, high (default), critical")
-	fs.DurationVar(&c.timeout, "timeout", defaultTimeout, "`TIME` for the whole run (default 30s; 0: none)")
-	fs.Var(&c.ca, "ca", "trust the roots in `FILE` instead of the system's; repeatable")
-	fs.Var(&c.crl, "crl", "revocation list, `FILE` or URL; repeatable")
-	fs.StringVar(&c.waivers, "waivers", "", "`FILE` with failures that are accepted for now")
-	fs.TextVar(&c.asOf, "as-of", c.asOf, "judge certificates as of `DATE` (2027-03-15): what will break?")
-	fs.BoolVar(&c.verbose, "verbose", false, "list what passed, too")
-	fs.Var(&c.color, "color", "`WHEN` to use colour: auto (default), always, never")
+// declare adds the flags of a set.
+func (c *common) declare(fs *flag.FlagSet, which shared) {
+	c.format, c.failOn, c.color, c.timeout = report.Text, connsec.High, "auto", defaultTimeout
+	all := flag.NewFlagSet("", flag.ContinueOnError)
+	all.StringVar(&c.connect, "connect", "", "dial `ADDR[:PORT]` and verify the name all the same")
+	all.TextVar(&c.format, "format", c.format, "output `FORMAT`: "+formatNames()+" (default text)")
+	all.TextVar(&c.failOn, "fail-on", c.failOn, "lowest `SEVERITY` that counts: info, low, medium, high (default), critical")
+	all.Var(span{&c.timeout}, "timeout", "`TIME` for the whole run (default 30s; 0: none)")
+	all.Var(&c.ca, "ca", "trust the roots in `FILE` instead of the system's; repeatable")
+	all.Var(&c.crl, "crl", "revocation list, `FILE` or URL; repeatable")
+	all.StringVar(&c.waivers, "waivers", "", "`FILE` with failures that are accepted for now")
+	all.TextVar(&c.asOf, "as-of", c.asOf, "judge certificates as of `DATE` (2027-03-15): what will break?")
+	all.BoolVar(&c.verbose, "verbose", false, "list what passed, too")
+	all.Var(&c.color, "color", "`WHEN` to use colour: auto (default), always, never")
+	all.VisitAll(func(f *flag.Flag) {
+		if sharedFlags[f.Name]&(which|flagTimeout) != 0 {
+			fs.Var(f.Value, f.Name, f.Usage)
+		}
+	})
+}
+
+// span is a flag with a time, such as 30s, 36h or 90d.
+type span struct{ to *time.Duration }
+
+func (s span) String() string { return "" }
+
+func (s span) Set(text string) (err error) {
+	*s.to, err = parseSpan(text)
+	return err
+}
+
+// parseSpan reads a time. Package time knows no days.
+func parseSpan(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 15)
+		if err != nil {
+			return 0, errSpan
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errSpan
+	}
+	return d, nil
+}
+
+var errSpan = errors.New("want a time such as 30s, 36h or 90d")
+
+// port is a flag with a port of TCP or UDP.
+type port struct{ to *uint16 }
+
+func (p port) String() string { return "" }
+
+func (p port) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return errors.New("want a port, 1 to 65535")
+	}
+	*p.to = uint16(n)
+	return nil
+}
+
+// wordsFlag declares the words that an attacker would try first.
+func wordsFlag(fs *flag.FlagSet) *fileList {
+	var words fileList
+	fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
+	return &words
 }
 
 func formatNames() string {
@@ -177,14 +261,15 @@ func (c *call) note(format string, args ...any) {
 
 // progress is a line on a terminal that says what has been done; in a pipe it is silent.
 type progress struct {
-	w    io.Writer // nil: silent
-	mu   sync.Mutex
-	most int
+	w     io.Writer // nil: silent
+	width int
+	mu    sync.Mutex
+	most  int
 }
 
 func (c *call) progress() *progress {
-	if _, tty := terminal(c.err); tty {
-		return &progress{w: c.err}
+	if width, tty := terminal(c.err); tty {
+		return &progress{w: c.err, width: max(min(width, 80)-2, 2)} // a line that is full goes on in the next
 	}
 	return &progress{}
 }
@@ -200,7 +285,7 @@ func (p *progress) show(line string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line = fit(printable(line), 78)
+	line = fit(printable(line), p.width)
 	fmt.Fprintf(p.w, "\r%-*s", p.most, line)
 	p.most = max(p.most, len([]rune(line)))
 }

@@ -34,6 +34,7 @@ import (
 func demoCommand() command {
 	return command{
 		name: "demo", args: "", about: "start a weak and a hardened deployment on loopback, audit both, show the difference",
+		shares: flagFormat | flagVerbose | flagColor,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			keep := fs.String("keep", "", "leave the deployment files and certificates in `DIR`")
 			return func(ctx context.Context, c *call) error {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -111,6 +110,7 @@ func firewallExport() command {
 func firewallCheck() command {
 	return command{
 		name: "firewall check", args: "FILE…", about: "evaluate the exported rules of one host and judge what gets in; two files of iptables (IPv4 and IPv6) belong together",
+		shares: reportFlags,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			policy := policyFlags(fs)
 			facts := fs.Bool("facts", false, "write what gets in, as JSON, and judge nothing")
@@ -140,6 +140,7 @@ func firewallCheck() command {
 func firewallProbe() command {
 	return command{
 		name: "firewall probe", args: "HOST", about: "connect to a host's TCP ports from here, and compare with its exported rules if they are given",
+		shares: flagConnect | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			policy := policyFlags(fs)
 			var ports []uint16
@@ -150,7 +151,8 @@ func firewallProbe() command {
 			fs.TextVar(&from, "from", from, "`ADDRESS` that the host sees connections come from, if it is not this machine's own")
 			profile := fs.String("profile", "", "`NAME` of the profile of Windows that is in force there (default Domain)")
 			iface := fs.String("interface", "", "`NAME` of the host's interface that connections come in by")
-			per := fs.Duration("per-port", 0, "`TIME` for one port (default 3s)")
+			var per time.Duration
+			fs.Var(span{&per}, "per-port", "`TIME` for one port (default 3s)")
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) != 1 {
 					return usagef("which host?")
@@ -158,15 +160,13 @@ func firewallProbe() command {
 				if len(ports) == 0 {
 					ports = commonPorts(*policy)
 				}
-				prober := hostfw.Prober{Timeout: *per}
+				prober := hostfw.Prober{Timeout: per}
 				if shared.connect != "" {
-					prober.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-						_, port, err := net.SplitHostPort(address)
-						if err != nil {
-							return nil, err
-						}
-						return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(shared.connect, port))
+					address, err := netip.ParseAddr(strings.Trim(shared.connect, "[]"))
+					if err != nil {
+						return usagef("--connect takes an address alone here: the ports are those that are asked")
 					}
+					prober.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{address}, nil }
 				}
 				seen := hostfw.Packet{Source: from.Addr, Profile: *profile, Interface: *iface}
 				var set hostfw.Ruleset

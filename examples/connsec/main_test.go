@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/apisec"
@@ -23,11 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"connsec": func() {
-			os.Exit(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-		},
-	})
+	testscript.Main(m, map[string]func(){"connsec": main})
 }
 
 // TestScripts runs the stories in testdata. They find two servers: $GOOD with the name
@@ -276,11 +275,15 @@ func selfSigned(t *testing.T) tlscheck.Certificates {
 
 // What could not be written was not said.
 func TestLostOutputIsNoSuccess(t *testing.T) {
-	for _, args := range [][]string{{"demo"}, {"secret", "new"}, {"rules"}, {"name", "central.corp.internal"}, {"name", "central"}, {"circle", "plan"}} {
+	for _, args := range [][]string{
+		{"demo"}, {"secret", "new"}, {"rules"}, {"name", "central.corp.internal"}, {"name", "central"}, {"circle", "plan"},
+		{"help"}, {"help", "tls"}, {"help", "secret"}, {"version"},
+	} {
 		var errOut strings.Builder
 		code := Run(t.Context(), args, strings.NewReader(""), full{}, &errOut)
 		assert.Equal(t, exitUsage, code, args)
 		assert.Contains(t, errOut.String(), "no space left", args)
+		assert.Equal(t, 1, strings.Count(errOut.String(), "\n"), args)
 	}
 }
 
@@ -288,3 +291,39 @@ func TestLostOutputIsNoSuccess(t *testing.T) {
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// Whoever waits for somebody who types, or for a pipe, can be interrupted, and comes to an end.
+func TestInterruptedInput(t *testing.T) {
+	for _, args := range [][]string{
+		{"name", "-"}, {"secret", "check"}, {"sql", "-"}, {"securl", "hash"}, {"securl", "verify", "X03MO1qnZdYdgyfeuILPmQ=="}, {"securl", "classify", "-", "--column", "P"},
+	} {
+		in, silent := io.Pipe() // nobody ever writes
+		t.Cleanup(func() { _ = silent.Close() })
+		ctx, interrupt := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, interrupt)
+		var out, errOut strings.Builder
+		code := Run(ctx, args, in, &out, &errOut)
+		assert.Equal(t, exitUnknown, code, args)
+		assert.Regexp(t, "^connsec .*: interrupted\n$", errOut.String())
+		assert.Empty(t, out.String())
+
+		errOut.Reset()
+		code = Run(t.Context(), append(args, "--timeout", "1ms"), in, &out, &errOut)
+		assert.Equal(t, exitUnknown, code, args)
+		assert.Regexp(t, "^connsec .*: not done after 1ms; --timeout TIME gives it longer.*\n$", errOut.String())
+	}
+}
+
+// Input is read to its end, in pieces of any size.
+func TestInput(t *testing.T) {
+	text := strings.Repeat("central.corp.internal\n", 10_000)
+	for name, from := range map[string]io.Reader{
+		"whole": strings.NewReader(text), "halves": iotest.HalfReader(strings.NewReader(text)), "end with the data": iotest.DataErrReader(strings.NewReader(text)),
+	} {
+		got, err := io.ReadAll(&input{ctx: t.Context(), from: from})
+		require.NoError(t, err, name)
+		assert.Equal(t, text, string(got), name)
+	}
+	_, err := io.ReadAll(&input{ctx: t.Context(), from: iotest.ErrReader(syscall.EIO)})
+	assert.ErrorIs(t, err, syscall.EIO)
+}

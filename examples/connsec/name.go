@@ -3,7 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/connsec/connsec"
@@ -13,6 +16,7 @@ import (
 func nameCommand() command {
 	return command{
 		name: "name", args: "HOST…", about: "judge host names as they stand in settings (- reads them from standard input)",
+		shares: reportFlags,
 		setup: func(*flag.FlagSet, *common) func(context.Context, *call) error {
 			return func(_ context.Context, c *call) error {
 				if len(c.args) == 0 {
@@ -25,12 +29,20 @@ func nameCommand() command {
 						continue
 					}
 					lines := bufio.NewScanner(c.in)
+					n := 0
 					for lines.Scan() {
-						if lines.Text() != "" {
-							reports = append(reports, tlscheck.CheckName(lines.Text()))
+						n++
+						name := lines.Text()
+						if n == 1 {
+							name = strings.TrimPrefix(name, "\ufeff") // a byte order mark, which editors add
+						}
+						if name != "" {
+							reports = append(reports, tlscheck.CheckName(name))
 						}
 					}
-					if err := lines.Err(); err != nil {
+					if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+						return fmt.Errorf("standard input:%d:1: the line is longer than %d bytes, which is no host name", n+1, bufio.MaxScanTokenSize)
+					} else if err != nil {
 						return err
 					}
 				}

@@ -12,14 +12,14 @@ import (
 func radiusCommand() command {
 	return command{
 		name: "radius", args: "[HOST[:PORT]]", about: "look at a RADIUS server with a shared secret, or at a server's list of clients with --clients",
+		shares: serverFlags | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			transport, method := radiussec.TLS, radiussec.PAP
 			fs.TextVar(&transport, "transport", transport, "`HOW` the product reaches it: tls (default) or udp")
 			fs.TextVar(&method, "method", method, "`METHOD`: pap (default), chap, ms-chap, ms-chap-v2, eap")
 			secretFile := fs.String("secret-file", "", "`FILE` with the shared secret")
 			clients := fs.String("clients", "", "clients.conf of FreeRADIUS, or an export of NPS, as `FILE`")
-			var words fileList
-			fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
+			words := wordsFlag(fs)
 			return func(ctx context.Context, c *call) error {
 				if *clients != "" {
 					if len(c.args) > 0 {
@@ -29,7 +29,7 @@ func radiusCommand() command {
 					if err != nil {
 						return err
 					}
-					inventory.Context = append(inventory.Context, words...)
+					inventory.Context = append(inventory.Context, *words...)
 					return c.finish([]connsec.Report{inventory.Validate()})
 				}
 				if len(c.args) != 1 {
@@ -45,7 +45,7 @@ func radiusCommand() command {
 						return err
 					}
 				}
-				cfg := radiussec.Config{Servers: []radiussec.Server{server}, Transport: transport, Method: method, Context: words, AsOf: shared.asOf.Time}
+				cfg := radiussec.Config{Servers: []radiussec.Server{server}, Transport: transport, Method: method, Context: *words, AsOf: shared.asOf.Time}
 				if cfg.Roots, cfg.Known, cfg.CRLs, err = shared.trust(ctx); err != nil {
 					return err
 				}

@@ -18,6 +18,7 @@ import (
 func rulesCommand() command {
 	return command{
 		name: "rules", args: "[ID…]", about: "list all rules, or explain one",
+		shares: flagFormat,
 		setup: func(_ *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			return func(_ context.Context, c *call) error {
 				all := catalog.All()
@@ -126,9 +127,15 @@ func rulesJSON(w io.Writer, rules []*connsec.Rule) error {
 	return enc.Encode(out)
 }
 
+// absolute are files named from here, in place of those that a deployment file names from where it
+// stands. URLs stay as they are.
 func absolute(paths []string) ([]string, error) {
 	out := make([]string, len(paths))
 	for i, p := range paths {
+		if strings.Contains(p, "://") {
+			out[i] = p
+			continue
+		}
 		abs, err := filepath.Abs(p)
 		if err != nil {
 			return nil, err

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -27,6 +29,8 @@ type command struct {
 	about string
 	// endless commands run until they are interrupted unless --timeout is given.
 	endless bool
+	// shares are the shared flags that mean something to this command, beside --timeout.
+	shares shared
 	// sub makes this a family: the first argument picks one of these, which are named
 	// "family member".
 	sub []command
@@ -80,12 +84,25 @@ func (o outcome) Error() string { return fmt.Sprintf("exit %d", int(o)) }
 // Run runs one command and returns the exit code. Reports go to out; progress and errors, one
 // line each, to err.
 func Run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	written := &output{Writer: out}
+	code := dispatch(ctx, args, in, written, err)
+	if written.lost != nil && code != exitUsage { // which has said why
+		fmt.Fprintf(err, "connsec: %s\n", oneLine(written.lost)) // what was found did not arrive
+		return exitUsage
+	}
+	return code
+}
+
+func dispatch(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	if len(args) == 0 {
 		usage(err)
 		return exitUsage
 	}
 	name, rest := args[0], args[1:]
 	switch name {
+	case "version", "-version", "--version":
+		fmt.Fprintln(out, version())
+		return exitClean
 	case "help", "-h", "-help", "--help":
 		if len(rest) == 0 {
 			usage(out)
@@ -106,40 +123,32 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 	if len(c.sub) > 0 && (c.setup == nil || len(args) > 0 && c.has(args[0])) {
 		return c.runSub(ctx, args, in, out, errOut)
 	}
-	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
 	shared := &common{}
-	shared.declare(fs)
+	shared.declare(flags, c.shares)
 	if c.endless {
-		fs.Lookup("timeout").Usage = "`TIME` for the whole run (default none)"
+		flags.Lookup("timeout").Usage = "`TIME` for the whole run (default none)"
 	}
-	do := c.setup(fs, shared)
-	positional, err := parse(fs, args)
+	do := c.setup(flags, shared)
+	positional, err := parse(flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		c.help(out, fs)
+		c.help(out, flags)
 		return exitClean
 	case err != nil:
-		fmt.Fprintf(errOut, "connsec %s: %s; connsec help %s explains\n", c.name, strings.TrimSpace(err.Error()), c.name)
+		fmt.Fprintf(errOut, "connsec %s: %s; connsec help %s explains\n", c.name, flagMistake(err), c.name)
 		return exitUsage
 	}
-	if c.endless && !isSet(fs, "timeout") {
+	if c.endless && !isSet(flags, "timeout") {
 		shared.timeout = 0
-	}
-	if shared.timeout < 0 {
-		fmt.Fprintf(errOut, "connsec %s: --timeout is negative; 0 means none\n", c.name)
-		return exitUsage
 	}
 	if shared.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, shared.timeout)
 		defer cancel()
 	}
-	written := &output{Writer: out}
-	err = do(ctx, &call{args: positional, in: in, out: written, err: errOut, common: shared})
-	if written.lost != nil && (err == nil || errors.As(err, new(outcome))) {
-		err = written.lost // what was found did not arrive
-	}
+	err = do(ctx, &call{args: positional, in: &input{ctx: ctx, from: in}, out: out, err: errOut, common: shared})
 	var (
 		code  outcome
 		wrong usageError
@@ -154,6 +163,9 @@ func (c command) run(ctx context.Context, args []string, in io.Reader, out, errO
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(errOut, "connsec %s: interrupted\n", c.name)
+		return exitUnknown
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		fmt.Fprintf(errOut, "connsec %s: not done after %s; --timeout TIME gives it longer, --timeout 0 as long as it takes\n", c.name, shared.timeout)
 		return exitUnknown
 	}
 	fmt.Fprintf(errOut, "connsec %s: %s\n", c.name, oneLine(err))
@@ -193,8 +205,8 @@ func (c command) runSub(ctx context.Context, args []string, in io.Reader, out, e
 	return exitUsage
 }
 
-func isSet(fs *flag.FlagSet, name string) (set bool) {
-	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+func isSet(flags *flag.FlagSet, name string) (set bool) {
+	flags.Visit(func(f *flag.Flag) { set = set || f.Name == name })
 	return set
 }
 
@@ -213,19 +225,72 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// input is standard input until ctx ends: nothing else ends the read of a terminal or a pipe. That
+// read is then left to the end of the process.
+type input struct {
+	ctx  context.Context
+	from io.Reader
+
+	buf  []byte
+	read chan int // of the read under way
+	rest []byte
+	err  error
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	if len(i.rest) == 0 && i.err == nil {
+		if i.buf == nil {
+			i.buf, i.read = make([]byte, 64<<10), make(chan int, 1)
+		}
+		var failed error
+		go func() {
+			var n int
+			n, failed = i.from.Read(i.buf)
+			i.read <- n
+		}()
+		select {
+		case n := <-i.read:
+			i.rest, i.err = i.buf[:n], failed
+		case <-i.ctx.Done():
+			i.err = i.ctx.Err() // and nothing is read again, so that buf is not used twice
+		}
+	}
+	if len(i.rest) == 0 {
+		return 0, i.err
+	}
+	n := copy(p, i.rest)
+	i.rest = i.rest[n:]
+	return n, nil
+}
+
+// version is what a report of a defect should name.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "connsec, of an unknown version"
+	}
+	out := "connsec " + info.Main.Version + ", " + info.GoVersion
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" || s.Key == "vcs.modified" && s.Value == "true" {
+			out += ", " + strings.TrimPrefix(s.Key, "vcs.") + " " + s.Value
+		}
+	}
+	return out
+}
+
 // unreached marks an error about the network rather than the input.
 type unreached struct{ error }
 
 func (u unreached) Unwrap() error { return u.error }
 
 // parse lets flags stand before, between and behind the arguments; "--" ends them.
-func parse(fs *flag.FlagSet, args []string) ([]string, error) {
+func parse(flags *flag.FlagSet, args []string) ([]string, error) {
 	var positional []string
 	for {
-		if err := fs.Parse(args); err != nil {
+		if err := flags.Parse(args); err != nil {
 			return nil, err
 		}
-		rest := fs.Args()
+		rest := flags.Args()
 		if len(rest) == 0 {
 			return positional, nil
 		}
@@ -237,19 +302,51 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
-// oneLine drops the package prefix that Go errors carry, and line breaks.
+// prefixes are those of the packages' errors.
+var prefixes = []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "apisec: ", "circlehttps: ", "trap: ", "securl: ", "hostfw: "}
+
+// oneLine drops the package prefix that Go errors carry, the system call in front of a file, and
+// line breaks.
 func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, pkg := range []string{"connsec: ", "tlscheck: ", "audit: ", "report: ", "ldapsec: ", "sqlsec: ", "smtpsec: ", "radiussec: ", "apisec: ", "circlehttps: ", "trap: ", "securl: ", "hostfw: "} {
+	text := err.Error()
+	if pe, is := err.(*fs.PathError); is { // not one that is wrapped: its text is part of another
+		text = pe.Path + ": " + pe.Err.Error()
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	for _, pkg := range prefixes {
 		text = strings.TrimPrefix(text, pkg)
 	}
 	return printable(text) // a server may have had a say in it
 }
 
+// flagMistake is an error of package flag in the words and with the dashes of the help.
+func flagMistake(err error) string {
+	text := oneLine(err)
+	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown {
+		return "there is no flag " + dashed(name) + " here"
+	}
+	before, name, found := strings.Cut(text, " for flag -")
+	if !found {
+		return text
+	}
+	for _, pkg := range prefixes {
+		name = strings.Replace(name, ": "+pkg, ": ", 1)
+	}
+	return before + " for " + dashed(name)
+}
+
+// dashed is a flag as it is typed. text may go on behind its name.
+func dashed(text string) string {
+	if name, _, _ := strings.Cut(text, ":"); len(name) == 1 {
+		return "-" + text
+	}
+	return "--" + text
+}
+
 func usage(w io.Writer) {
 	fmt.Fprint(w, "connsec checks, hardens and proves the connections a server product depends on.\n\nusage: connsec COMMAND [FLAGS] [ARGUMENTS]\n\n")
 	list(w, commands())
-	fmt.Fprint(w, "\nconnsec help COMMAND shows its flags.\n"+
+	fmt.Fprint(w, "\nconnsec help COMMAND shows its flags, connsec version the version.\n"+
 		"exit status: 0 clean, 1 findings, 2 usage or unreadable input, 3 could not test\n")
 }
 
@@ -267,16 +364,28 @@ func list(w io.Writer, commands []command) {
 	}
 }
 
-func (c command) help(w io.Writer, fs *flag.FlagSet) {
+func (c command) help(w io.Writer, flags *flag.FlagSet) {
 	fmt.Fprintf(w, "usage: connsec %s\n\n%s\n\n", strings.TrimSpace(c.name+" [FLAGS] "+c.args), hang(0, c.about))
-	fs.VisitAll(func(f *flag.Flag) {
-		placeholder, text := flag.UnquoteUsage(f)
-		dashes := "--"
-		if len(f.Name) == 1 {
-			dashes = " -"
+	own := 0
+	for _, shared := range []bool{false, true} {
+		if shared && own > 0 {
+			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "  %s%-20s %s\n", dashes, strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
-	})
+		flags.VisitAll(func(f *flag.Flag) {
+			if _, is := sharedFlags[f.Name]; is != shared {
+				return
+			}
+			if !shared {
+				own++
+			}
+			placeholder, text := flag.UnquoteUsage(f)
+			dashes := "--"
+			if len(f.Name) == 1 {
+				dashes = " -"
+			}
+			fmt.Fprintf(w, "  %s%-20s %s\n", dashes, strings.TrimSpace(f.Name+" "+placeholder), hang(25, text))
+		})
+	}
 	if len(c.sub) > 0 {
 		fmt.Fprintf(w, "\nconnsec help %s COMMAND shows the flags of these:\n\n", c.name)
 		list(w, c.sub)

@@ -56,11 +56,11 @@ func secretNewCommand() command {
 func secretCheckCommand() command {
 	return command{
 		name: "secret check", args: "[FILE]", about: "judge a secret from a file, or from standard input",
+		shares: reportFlags,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default) or rest")
 			id := fs.String("id", "", "the client's `ID`, which a secret must not be made of (rest)")
-			var words fileList
-			fs.Var(&words, "context", "`WORD` that an attacker would try first, such as the company's name; repeatable")
+			words := wordsFlag(fs)
 			return func(_ context.Context, c *call) error {
 				switch {
 				case *purpose != "radius" && *purpose != "rest":
@@ -76,10 +76,10 @@ func secretCheckCommand() command {
 					if secret.IsEmpty() {
 						return fmt.Errorf("%s: there is no secret in it", name)
 					}
-					client := apisec.Client{Name: name, ID: *id, Secret: secret, Context: words}
+					client := apisec.Client{Name: name, ID: *id, Secret: secret, Context: *words}
 					return c.finish([]connsec.Report{aboutSecret(client.Validate())})
 				}
-				inventory := radiussec.Inventory{Target: name, Context: words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
+				inventory := radiussec.Inventory{Target: name, Context: *words, Clients: []radiussec.ClientEntry{{Name: name, Secret: secret, Transport: radiussec.UDP}}}
 				return c.finish([]connsec.Report{aboutSecret(inventory.Validate())})
 			}
 		},

@@ -19,7 +19,8 @@ import (
 func secretFindCommand() command {
 	return command{
 		name: "secret find", args: "DIR|FILE…", endless: true,
-		about: "find where known secrets stand, in whatever encoding: in files, archives and the history of git repositories",
+		about:  "find where known secrets stand, in whatever encoding: in files, archives and the history of git repositories",
+		shares: reportFlags,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			var given, exclude fileList
 			fs.Var(&given, "secret", "look for the secret in FILE and call it NAME, given as `NAME=FILE`; where FILE itself is looked through, it may stand there; repeatable")

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/connsec/connsec"
@@ -26,19 +24,22 @@ func secretRotateCommand() command {
 // rotateFlags are those of every step.
 type rotateFlags struct {
 	state  string
+	policy apisec.RotationPolicy
+
+	asks   bool // the server, which takes the flags of declareServer
 	url    string
 	style  apisec.Style
 	place  string
 	format apisec.SecretFormat
-	policy apisec.RotationPolicy
 
 	id, secretFile, created string // of the secret in use
 	nextID, nextFile        string
-	done                    bool
+	generate                bool
+	done, acceptClock       bool
 }
 
-// declare adds the flags. Every step but status asks the server.
-func (f *rotateFlags) declare(fs *flag.FlagSet, asks bool) {
+// declareState adds the flags of all steps.
+func (f *rotateFlags) declareState(fs *flag.FlagSet) {
 	fs.StringVar(&f.state, "state", "", "`FILE` that remembers the rotation; mode 0600, holds secrets while a turn is open")
 	for _, d := range []struct {
 		to          *time.Duration
@@ -56,9 +57,11 @@ func (f *rotateFlags) declare(fs *flag.FlagSet, asks bool) {
 			return err
 		})
 	}
-	if !asks {
-		return
-	}
+}
+
+// declareServer adds those of the steps that ask the server.
+func (f *rotateFlags) declareServer(fs *flag.FlagSet) {
+	f.asks = true
 	fs.StringVar(&f.url, "url", "", "token endpoint, `URL`; it is the name of the rotation, too")
 	fs.TextVar(&f.style, "style", f.style, "`STYLE` of token requests: basic (default), form, json")
 	fs.StringVar(&f.place, "place", "", "`FILE` that clients read their secret from; without it a person brings it to them")
@@ -76,20 +79,13 @@ func (f *rotateFlags) declareNext(fs *flag.FlagSet) {
 	fs.StringVar(&f.nextFile, "next-file", "", "`FILE` with the next secret alone")
 }
 
-// parseSpan reads a time such as 36h or 90d.
-func parseSpan(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 15)
-		if err != nil {
-			return 0, fmt.Errorf("%q is no time; write 36h or 90d", s)
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is no time; write 36h or 90d", s)
-	}
-	return d, nil
+func (f *rotateFlags) declareGenerate(fs *flag.FlagSet) {
+	fs.BoolVar(&f.generate, "generate", false, "make the next secret, and put it into --next-file for a server that takes one")
+}
+
+func (f *rotateFlags) declareContinue(fs *flag.FlagSet) {
+	fs.BoolVar(&f.done, "done", false, "without --place: every client uses the next secret now")
+	fs.BoolVar(&f.acceptClock, "accept-clock", false, "the clock is right now, and the dates in the state are not; every wait begins anew")
 }
 
 // distributor is the file, or a person.
@@ -101,14 +97,14 @@ func (f *rotateFlags) distributor(id string) apisec.Distributor {
 }
 
 // rotation is what the flags describe.
-func (f *rotateFlags) rotation(ctx context.Context, c *call, asks bool) (apisec.Rotation, error) {
+func (f *rotateFlags) rotation(ctx context.Context, c *call) (apisec.Rotation, error) {
 	r := apisec.Rotation{Name: f.url, Store: apisec.FileStore{Path: f.state}, Policy: f.policy}
 	switch {
 	case len(c.args) > 0:
 		return r, usagef("it takes flags only; a secret in an argument would be seen by every user of this machine")
 	case f.state == "":
 		return r, usagef("which --state?")
-	case !asks:
+	case !f.asks:
 		return r, nil
 	case f.url == "":
 		return r, usagef("which --url?")
@@ -176,47 +172,60 @@ func (f *rotateFlags) current(ctx context.Context, r apisec.Rotation) (c apisec.
 	return c, nil
 }
 
-func rotateStart() command {
+// rotateStep is the command of one step: the flags that it has, and what it does.
+func rotateStep(name, about string, shares shared, declare []func(*rotateFlags, *flag.FlagSet),
+	do func(context.Context, *call, *rotateFlags) (apisec.RotationObservation, error),
+) command {
 	return command{
-		name: "secret rotate start", about: "begin a turn, and go as far as it may without a person",
+		name: "secret rotate " + name, about: about, shares: reportFlags | shares,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			var f rotateFlags
-			f.declare(fs, true)
-			f.declareCurrent(fs)
-			f.declareNext(fs)
-			generate := fs.Bool("generate", false, "make the next secret, and put it into --next-file for a server that takes one")
-			return func(ctx context.Context, c *call) error {
-				made := f.nextFile
-				if *generate {
-					if made == "" {
-						return usagef("--generate needs --next-file")
-					}
-					if _, err := os.Lstat(made); err == nil {
-						return fmt.Errorf("%s is there already, and is not replaced", made)
-					}
-					f.nextFile, f.nextID = "", "" // the server has to take it first
-				}
-				r, err := f.rotation(ctx, c, true)
-				if err != nil {
-					return err
-				}
-				current, err := f.current(ctx, r)
-				if err != nil {
-					return err
-				}
-				o, err := r.Start(ctx, current)
-				if err == nil && *generate {
-					err = apisec.FileDistributor{Path: made, Format: apisec.BareFormat}.Activate(ctx, apisec.Credential{Secret: apisec.NewSecret()})
-					c.note("a new secret is in %s: let the server take it, then continue with --next-file; remove the file when the turn has ended", made)
-				}
-				if err == nil {
-					o, err = r.Continue(ctx)
-				}
-				f.noteNextFile(c, o)
-				return c.finishRotation(o, err)
+			f.declareState(fs)
+			for _, d := range declare {
+				d(&f, fs)
 			}
+			return func(ctx context.Context, c *call) error { return c.finishRotation(do(ctx, c, &f)) }
 		},
 	}
+}
+
+// rotateServer are the shared flags of the steps that ask the server.
+const rotateServer = flagConnect | flagCA | flagCRL
+
+func rotateStart() command {
+	return rotateStep("start", "begin a turn, and go as far as it may without a person", rotateServer,
+		[]func(*rotateFlags, *flag.FlagSet){(*rotateFlags).declareServer, (*rotateFlags).declareCurrent, (*rotateFlags).declareNext, (*rotateFlags).declareGenerate},
+		func(ctx context.Context, c *call, f *rotateFlags) (o apisec.RotationObservation, err error) {
+			made := f.nextFile
+			if f.generate {
+				if made == "" {
+					return o, usagef("--generate needs --next-file")
+				}
+				if _, err := os.Lstat(made); err == nil {
+					return o, fmt.Errorf("%s is there already, and is not replaced", made)
+				}
+				f.nextFile, f.nextID = "", "" // the server has to take it first
+			}
+			r, err := f.rotation(ctx, c)
+			if err != nil {
+				return o, err
+			}
+			current, err := f.current(ctx, r)
+			if err != nil {
+				return o, err
+			}
+			o, err = r.Start(ctx, current)
+			if err == nil && f.generate {
+				if err = (apisec.FileDistributor{Path: made, Format: apisec.BareFormat}).Activate(ctx, apisec.Credential{Secret: apisec.NewSecret()}); err == nil {
+					c.note("a new secret is in %s: let the server take it, then continue with --next-file; remove the file when the turn has ended", made)
+				}
+			}
+			if err == nil {
+				o, err = r.Continue(ctx)
+			}
+			f.noteNextFile(c, o)
+			return o, err
+		})
 }
 
 // noteNextFile reminds of a copy of the secret that nobody needs any more.
@@ -228,97 +237,65 @@ func (f *rotateFlags) noteNextFile(c *call, o apisec.RotationObservation) {
 }
 
 func rotateContinue() command {
-	return command{
-		name: "secret rotate continue", about: "go on with a turn as far as it may, and say who has to do what next",
-		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
-			var f rotateFlags
-			f.declare(fs, true)
-			f.declareNext(fs)
-			fs.BoolVar(&f.done, "done", false, "without --place: every client uses the next secret now")
-			clock := fs.Bool("accept-clock", false, "the clock is right now, and the dates in the state are not; every wait begins anew")
-			return func(ctx context.Context, c *call) error {
-				r, err := f.rotation(ctx, c, true)
-				if err != nil {
-					return err
-				}
-				if *clock {
-					if _, err := r.AcceptClock(ctx); err != nil {
-						return err
-					}
-				}
-				o, err := r.Continue(ctx)
-				f.noteNextFile(c, o)
-				return c.finishRotation(o, err)
+	return rotateStep("continue", "go on with a turn as far as it may, and say who has to do what next", rotateServer,
+		[]func(*rotateFlags, *flag.FlagSet){(*rotateFlags).declareServer, (*rotateFlags).declareNext, (*rotateFlags).declareContinue},
+		func(ctx context.Context, c *call, f *rotateFlags) (o apisec.RotationObservation, err error) {
+			r, err := f.rotation(ctx, c)
+			if err == nil && f.acceptClock {
+				_, err = r.AcceptClock(ctx)
 			}
-		},
-	}
+			if err != nil {
+				return o, err
+			}
+			o, err = r.Continue(ctx)
+			f.noteNextFile(c, o)
+			return o, err
+		})
 }
 
 func rotateStatus() command {
-	return command{
-		name: "secret rotate status", about: "say where a rotation is and what is due; asks nobody",
-		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
-			var f rotateFlags
-			f.declare(fs, false)
-			return func(ctx context.Context, c *call) error {
-				r, err := f.rotation(ctx, c, false)
-				if err != nil {
-					return err
-				}
-				if !shared.asOf.IsZero() {
-					r.Now = func() time.Time { return shared.asOf.Time }
-				}
-				o, err := r.Observe(ctx)
-				if err != nil {
-					return err
-				}
-				return c.finishRotation(o, nil)
+	return rotateStep("status", "say where a rotation is and what is due; asks nobody", flagAsOf, nil,
+		func(ctx context.Context, c *call, f *rotateFlags) (o apisec.RotationObservation, err error) {
+			r, err := f.rotation(ctx, c)
+			if err != nil {
+				return o, err
 			}
-		},
-	}
+			if asOf := c.common.asOf; !asOf.IsZero() {
+				r.Now = func() time.Time { return asOf.Time }
+			}
+			return r.Observe(ctx)
+		})
 }
 
 func rotateAbort() command {
-	return command{
-		name: "secret rotate abort", about: "give a turn up: the next secret is taken back, or the old one put in use again",
-		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
-			var f rotateFlags
-			f.declare(fs, true)
-			return func(ctx context.Context, c *call) error {
-				r, err := f.rotation(ctx, c, true)
-				if err != nil {
-					return err
-				}
-				o, err := r.Abort(ctx)
-				if err == nil {
-					o, err = r.Continue(ctx)
-				}
-				return c.finishRotation(o, err)
+	return rotateStep("abort", "give a turn up: the next secret is taken back, or the old one put in use again", rotateServer,
+		[]func(*rotateFlags, *flag.FlagSet){(*rotateFlags).declareServer},
+		func(ctx context.Context, c *call, f *rotateFlags) (o apisec.RotationObservation, err error) {
+			r, err := f.rotation(ctx, c)
+			if err != nil {
+				return o, err
 			}
-		},
-	}
+			if o, err = r.Abort(ctx); err == nil {
+				o, err = r.Continue(ctx)
+			}
+			return o, err
+		})
 }
 
 func rotateAdopt() command {
-	return command{
-		name: "secret rotate adopt", about: "remember the secret in use, so that its dates are watched",
-		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
-			var f rotateFlags
-			f.declare(fs, true)
-			f.declareCurrent(fs)
-			return func(ctx context.Context, c *call) error {
-				r, err := f.rotation(ctx, c, true)
-				if err != nil {
-					return err
-				}
-				current, err := f.current(ctx, r)
-				if err != nil {
-					return err
-				}
-				return c.finishRotation(r.Adopt(ctx, current))
+	return rotateStep("adopt", "remember the secret in use, so that its dates are watched", rotateServer,
+		[]func(*rotateFlags, *flag.FlagSet){(*rotateFlags).declareServer, (*rotateFlags).declareCurrent},
+		func(ctx context.Context, c *call, f *rotateFlags) (o apisec.RotationObservation, err error) {
+			r, err := f.rotation(ctx, c)
+			if err != nil {
+				return o, err
 			}
-		},
-	}
+			current, err := f.current(ctx, r)
+			if err != nil {
+				return o, err
+			}
+			return r.Adopt(ctx, current)
+		})
 }
 
 // rotationJSON is everything about a rotation in JSON.

@@ -27,7 +27,7 @@ func protectionFlags(fs *flag.FlagSet) func() (securl.Project, error) {
 	fs.Var(&keys, "sample-key", "a recipient `KEY` of the project, to be judged by its looks; repeatable")
 	fs.StringVar(&p.SiteURL, "site-url", "", "`URL` of the site (default: the one that is looked at)")
 	fs.StringVar(&p.LoginURL, "login-url", "", "loginUrl of xmpcustom.js (default: read from the site)")
-	fs.DurationVar(&p.Lifetime, "lifetime", 0, "how long a sign-in lasts, as a `TIME` such as 1h")
+	fs.Var(span{&p.Lifetime}, "lifetime", "how long a sign-in lasts, as a `TIME` such as 1h")
 	return func() (securl.Project, error) {
 		p.SampleKeys = keys
 		if *file == "" {
@@ -70,6 +70,7 @@ func protectionFlags(fs *flag.FlagSet) func() (securl.Project, error) {
 func securlCheck() command {
 	return command{
 		name: "securl check", args: "[URL]", about: "judge the settings of a protected site and, with its https address, what it and its XMPL server answer",
+		shares: serverFlags | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			project := protectionFlags(fs)
 			var live securl.Live

@@ -18,7 +18,8 @@ import (
 func securlClassify() command {
 	return command{
 		name: "securl classify", args: "FILE…", endless: true,
-		about: "judge the password column of recipient lists: plain, hashed, mixed, hashed twice (- reads standard input)",
+		about:  "judge the password column of recipient lists: plain, hashed, mixed, hashed twice (- reads standard input)",
+		shares: reportFlags,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			list, collation := listFlags(fs), collationFlags(fs)
 			id := fs.String("id", "", "`NAME` of the column with the recipient ID, which is no password")
@@ -82,7 +83,8 @@ func (c *call) classify(ctx context.Context, file string, l securl.List, o secur
 func securlConvert() command {
 	return command{
 		name: "securl convert", args: "IN OUT", endless: true,
-		about: "write a recipient list anew with hashed passwords, and every other byte as it was",
+		about:  "write a recipient list anew with hashed passwords, and every other byte as it was",
+		shares: flagFormat,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			list, collation := listFlags(fs), collationFlags(fs)
 			var o securl.ConvertOptions

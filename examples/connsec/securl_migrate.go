@@ -19,7 +19,8 @@ import (
 func securlMigrate() command {
 	return command{
 		name: "securl migrate", args: "[DSN|-]", endless: true,
-		about: "hash a password column in SQL Server, in batches that survive a crash; --dry-run and --script write nothing",
+		about:  "hash a password column in SQL Server, in batches that survive a crash; --dry-run and --script write nothing",
+		shares: flagConnect | flagCA | flagFormat | flagWaivers | flagVerbose | flagColor,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			var m securl.Migration
 			var driver sqlsec.Driver

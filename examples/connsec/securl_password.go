@@ -157,6 +157,9 @@ func (p *passwordReader) next() (string, error) {
 
 // keyboard reports whether someone types the input.
 func keyboard(in io.Reader) (fd int, is bool) {
+	if i, wrapped := in.(*input); wrapped {
+		in = i.from
+	}
 	f, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
@@ -194,7 +197,8 @@ func (c *call) typed(ctx context.Context, fd int) (string, error) {
 func securlVerify() command {
 	return command{
 		name: "securl verify", args: "[HASH]",
-		about: "does the column's value belong to a password? If not, say what it was made from. The password comes from standard input",
+		about:  "does the column's value belong to a password? If not, say what it was made from. The password comes from standard input",
+		shares: flagFormat,
 		setup: func(fs *flag.FlagSet, _ *common) func(context.Context, *call) error {
 			passwordFile := fs.String("password-file", "", "read the password from `FILE`")
 			storedFile := fs.String("stored-file", "", "read the column's value from `FILE` instead of HASH")

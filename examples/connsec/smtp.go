@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"flag"
-	"math"
 	"strings"
 
 	"github.com/connsec/connsec/smtpsec"
@@ -13,20 +12,20 @@ import (
 func smtpCommand() command {
 	return command{
 		name: "smtp", args: "HOST[:PORT]|URL…", about: "look at a mail server: smtps://mail.corp.example, or a host with --starttls",
+		shares: serverFlags | reportFlags,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			starttls := fs.Bool("starttls", false, "the product uses STARTTLS, port 587")
 			mx := fs.String("mx", "", "it receives mail from the Internet for `DOMAIN`: look at MTA-STS, DANE, TLS-RPT")
 			dns := fs.String("dns", "", "with --mx: ask the resolver at `ADDR[:PORT]`")
 			trusted := fs.Bool("dns-trusted", false, "that resolver validates DNSSEC, and the way to it is safe")
-			other := fs.Uint("other-port", 0, "`PORT` of the other kind (default 587, or 465)")
+			var other uint16
+			fs.Var(port{&other}, "other-port", "`PORT` of the other kind (default 587, or 465)")
 			return func(ctx context.Context, c *call) error {
 				switch {
 				case len(c.args) == 0:
 					return usagef("which server?")
 				case *mx == "" && (*dns != "" || *trusted):
 					return usagef("--dns and --dns-trusted are for --mx DOMAIN, whose records are looked up")
-				case *other > math.MaxUint16:
-					return usagef("--other-port %d: a port is at most 65535", *other)
 				}
 				roots, known, crls, err := shared.trust(ctx)
 				if err != nil {
@@ -45,7 +44,7 @@ func smtpCommand() command {
 					if *starttls {
 						cfg.Mode = smtpsec.StartTLS
 					}
-					cfg.MX, cfg.OtherPort = *mx != "", uint16(*other)
+					cfg.MX, cfg.OtherPort = *mx != "", other
 					if cfg.MX {
 						cfg.Domain, cfg.DNS = *mx, smtpsec.DNS{Server: *dns, Trusted: *trusted}
 					}

@@ -15,7 +15,8 @@ import (
 func sqlCommand() command {
 	return command{
 		name: "sql", args: "HOST|DSN|-", about: "look at a SQL Server, and at the connection string that clients use (- reads it from standard input); sql plan writes how to force encryption",
-		sub: []command{sqlPlan()},
+		shares: serverFlags | reportFlags,
+		sub:    []command{sqlPlan()},
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			var driver sqlsec.Driver
 			fs.TextVar(&driver, "driver", driver, "`DRIVER` whose defaults apply: "+driverNames())

@@ -15,6 +15,7 @@ import (
 func tlsCommand() command {
 	return command{
 		name: "tls", args: "HOST[:PORT]…", about: "look at a TLS server: version, suites, group, certificate",
+		shares: serverFlags | reportFlags,
 		setup: func(_ *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) == 0 {
@@ -42,6 +43,7 @@ func tlsCommand() command {
 func httpCommand() command {
 	return command{
 		name: "http", args: "URL…", about: "look at a web server: an http port that should be closed, an https port",
+		shares: serverFlags | reportFlags,
 		setup: func(_ *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) == 0 {

@@ -100,7 +100,8 @@ func trapCommand() command {
 	}
 	return command{
 		name: "trap", args: "PROTOCOL", endless: true,
-		about: "be a hostile server (" + strings.Join(protocols, ", ") + ") and say what the client did; --posture list names the postures",
+		about:  "be a hostile server (" + strings.Join(protocols, ", ") + ") and say what the client did; --posture list names the postures",
+		shares: flagFormat | flagVerbose,
 		setup: func(fs *flag.FlagSet, shared *common) func(context.Context, *call) error {
 			posture := fs.String("posture", "", "how to behave: `NAME`, or list")
 			listen := fs.String("listen", "127.0.0.1:0", "listen on `ADDR:PORT`")
