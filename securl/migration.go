@@ -82,6 +82,12 @@ func (e *RefusedError) Error() string {
 	return "securl: not migrated: " + strings.Join(e.Reasons, "; ")
 }
 
+// SettingError says what is impossible about the fields of a [Migration]. It comes before anything
+// is asked of the database; an error of any other kind is the database's, or the column's.
+type SettingError struct{ Reason string }
+
+func (e *SettingError) Error() string { return "securl: " + e.Reason }
+
 const (
 	defaultBatch  = 500
 	mostBatch     = 650 // three parameters a row, and SQL Server takes 2100 in all
@@ -89,8 +95,17 @@ const (
 	mostIdent     = 128 // characters; sysname is nvarchar(128)
 )
 
-// withDefaults fills in the defaults and checks what can be checked offline.
+// withDefaults fills in the defaults and checks what can be checked offline. The error is a
+// [*SettingError].
 func (m Migration) withDefaults() (Migration, error) {
+	m, err := m.defaults()
+	if err != nil {
+		return m, &SettingError{strings.TrimPrefix(err.Error(), "securl: ")}
+	}
+	return m, nil
+}
+
+func (m Migration) defaults() (Migration, error) {
 	if m.Schema == "" {
 		m.Schema = "dbo"
 	}

@@ -471,8 +471,10 @@ func TestMigrateConfigErrors(t *testing.T) {
 			c.set(&m)
 			_, err := m.Run(t.Context(), nil)
 			require.EqualError(t, err, c.want)
+			require.ErrorAs(t, err, new(*securl.SettingError))
 			_, err = m.Plan(t.Context())
 			require.EqualError(t, err, c.want)
+			require.ErrorAs(t, err, new(*securl.SettingError))
 		})
 	}
 }

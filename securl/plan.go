@@ -82,8 +82,8 @@ type querier interface {
 }
 
 // Plan reads the schema and the whole column, and says what Run would do. It writes nothing.
-// The error is for a setting that is impossible or a database that does not answer; a column
-// that must not be migrated is in Plan.Refused.
+// The error is a [*SettingError] for a setting that is impossible, and another for a database that
+// does not answer; a column that must not be migrated is in Plan.Refused.
 func (m Migration) Plan(ctx context.Context) (Plan, error) {
 	m, err := m.withDefaults()
 	if err != nil {
@@ -105,7 +105,7 @@ func (m Migration) Plan(ctx context.Context) (Plan, error) {
 func (m Migration) schema(ctx context.Context) (Plan, error) {
 	p := Plan{Schema: m.Schema, Table: m.Table, ColumnName: m.Column, KeyName: m.Key, BatchSize: m.BatchSize, migration: m}
 	if m.DB == nil {
-		return p, errors.New("securl: the migration has no database")
+		return p, &SettingError{"the migration has no database"}
 	}
 	var database, updateability sql.NullString
 	if err := m.DB.QueryRowContext(ctx, stmtServer).Scan(&p.ServerVersion, &p.Database, &database, &updateability); err != nil {

@@ -98,8 +98,17 @@ func (c *call) open(ctx context.Context, cfg sqlsec.Config) (*sql.DB, error) {
 	return nil, unreached{err}
 }
 
-func (c *call) migrationScript(ctx context.Context, m securl.Migration) error {
+// planned is the plan. A database that fails is no mistake in the command line.
+func planned(ctx context.Context, m securl.Migration) (securl.Plan, error) {
 	p, err := m.Plan(ctx)
+	if err != nil && !errors.As(err, new(*securl.SettingError)) {
+		err = unreached{err}
+	}
+	return p, err
+}
+
+func (c *call) migrationScript(ctx context.Context, m securl.Migration) error {
+	p, err := planned(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -135,7 +144,7 @@ type migration struct {
 }
 
 func (c *call) migrate(ctx context.Context, m securl.Migration) error {
-	plan, err := m.Plan(ctx)
+	plan, err := planned(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -179,8 +188,9 @@ func (c *call) migrate(ctx context.Context, m securl.Migration) error {
 		return nil
 	case errors.Is(err, securl.ErrNoBackup):
 		return errNoBackup
-	case errors.As(err, new(*securl.RefusedError)):
-		return err
+	case errors.As(err, new(*securl.RefusedError)): // what has changed since the plan
+		c.note("%s", oneLine(err))
+		return outcome(exitFindings)
 	}
 	return unreached{err}
 }

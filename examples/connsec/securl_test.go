@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -27,6 +29,9 @@ type campaign struct {
 	backup          string
 	disturb         func(text string) // another session, or a user, before each statement
 	statementsWrite int
+	serverHashed    int    // statements that let the server hash
+	sabotage        bool   // it hashes as it should not
+	dies            string // the statement at which it does
 }
 
 func newCampaign() *campaign {
@@ -38,6 +43,9 @@ func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 	defer c.mu.Unlock()
 	if c.disturb != nil {
 		c.disturb(q.Text)
+	}
+	if c.dies != "" && q.Text == c.dies {
+		return trap.SQLRows{}, &trap.SQLError{Number: 824, Message: "The disk is on fire."}
 	}
 	arg := func(i int) any { return q.Args[i-1].Value }
 	table := func(rows ...[]any) (trap.SQLRows, error) {
@@ -85,6 +93,16 @@ func (c *campaign) answer(q trap.SQLQuery) (trap.SQLRows, error) {
 			out = append(out, []any{id, c.copied[id], c.rows[id]})
 		}
 		return table(out...)
+	case has("ROW_NUMBER()"): // the last row of the next batch
+		after := int64(0)
+		if len(q.Args) > 1 {
+			after = arg(2).(int64)
+		}
+		ids := slices.DeleteFunc(c.ids(), func(id int64) bool { return id <= after })
+		if ids = ids[:min(int64(len(ids)), arg(1).(int64))]; len(ids) == 0 {
+			return table()
+		}
+		return table([]any{ids[len(ids)-1], int64(len(ids))})
 	case has("FROM [dbo].[Recipients] AS t") && strings.HasPrefix(q.Text, "SELECT") && !has("INTO"):
 		var most, after, upTo int64 = 1 << 60, 0, 1 << 60
 		if has("TOP (@p1)") {
@@ -144,6 +162,25 @@ func (c *campaign) write(text string, arg func(int) any, args int) (trap.SQLRows
 			c.rows[id] = []byte(arg(i + 2).(string))
 		}
 		return trap.SQLRows{Affected: int64(args / 3)}, nil
+	case strings.Contains(text, "HASHBYTES"):
+		c.serverHashed++
+		after, hashed := int64(0), int64(0)
+		if args > 1 {
+			after = arg(2).(int64)
+		}
+		for _, id := range c.ids() {
+			old, plain := c.rows[id].([]byte)
+			if !plain || id <= after || id > arg(1).(int64) {
+				continue
+			}
+			if c.sabotage {
+				old = append([]byte("x"), old...)
+			}
+			sum := md5.Sum(old)
+			c.rows[id] = []byte(base64.StdEncoding.EncodeToString(sum[:]))
+			hashed++
+		}
+		return trap.SQLRows{Affected: hashed}, nil
 	case strings.Contains(text, "SET LastKey = CAST"):
 		c.progress[1], c.progress[3] = c.progress[1].(int64)+1, arg(1)
 		c.progress[4], c.progress[5] = c.progress[4].(int64)+arg(2).(int64), c.progress[5].(int64)+arg(3).(int64)
@@ -293,4 +330,62 @@ func TestMigrateSaysThatTheServerFailed(t *testing.T) {
 	assert.Contains(t, errOut, "connsec securl migrate: writing hashes: ")
 	assert.Equal(t, 1, strings.Count(errOut, "\n"))
 	assert.NotContains(t, out+errOut, "\x1b", "the server does not drive the terminal")
+}
+
+// A server that dies at any of the statements that only read is none either: with every statement of
+// the plan.
+func TestMigrateSaysThatTheServerFailedBefore(t *testing.T) {
+	table, migrate := migrateIn(t)
+	var reads []string // the statements of a plan
+	table.committed(func(text string) { reads = append(reads, text) })
+	code, _, errOut := migrate(t.Context(), "--dry-run")
+	require.Equal(t, exitClean, code, errOut)
+	reads = slices.DeleteFunc(reads, func(text string) bool { return text == "select 1;" })
+	slices.Sort(reads)
+	reads = slices.Compact(reads)
+	require.Greater(t, len(reads), 5)
+	for _, dies := range reads {
+		for _, flags := range [][]string{{"--dry-run"}, {"--script", "--backup-taken", "x"}} {
+			table.mu.Lock()
+			table.disturb, table.dies = nil, dies
+			table.mu.Unlock()
+			code, out, errOut := migrate(t.Context(), flags...)
+			if code == exitClean && flags[0] == "--script" {
+				continue // a statement that a script does without
+			}
+			assert.Equal(t, exitUnknown, code, dies+out)
+			assert.Regexp(t, "^connsec securl migrate: .*The disk is on fire.*\n$", errOut, dies)
+		}
+	}
+	table.mu.Lock()
+	table.dies = ""
+	table.mu.Unlock()
+	code, _, errOut = migrate(t.Context(), "--batch", "100000", "--dry-run")
+	assert.Equal(t, exitUsage, code, "this is one")
+	assert.Contains(t, errOut, "a batch of 100000 rows is not possible: use 1 to 650")
+}
+
+// SQL Server hashes, and is believed only if it makes the same hashes.
+func TestMigrateServerSide(t *testing.T) {
+	table, migrate := migrateIn(t)
+	table.mu.Lock()
+	table.sabotage = true
+	table.mu.Unlock()
+	code, out, errOut := migrate(t.Context(), "--server-side", "--backup-taken", "full backup of 2 March", "--batch", "3")
+	assert.Equal(t, exitUnknown, code, out)
+	assert.Contains(t, errOut, "SQL Server made other hashes than expected; nothing of this batch was committed (row with key 1)")
+	assert.Equal(t, newCampaign().rows, table.committed(nil))
+
+	table.mu.Lock()
+	table.sabotage = false
+	table.mu.Unlock()
+	code, out, errOut = migrate(t.Context(), "--server-side", "--sample", "1", "--backup-taken", "full backup of 2 March", "--batch", "3")
+	require.Equal(t, exitClean, code, out+errOut)
+	assert.Contains(t, out, "migrated: 4 rows, 3 hashed")
+	assert.Equal(t, hashedCampaign, table.committed(nil))
+	assert.Equal(t, 3, table.serverHashed, "statements: one that was rolled back, and one for each batch")
+
+	code, _, errOut = migrate(t.Context(), "--server-side", "--sample", "-1", "--backup-taken", "x")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errOut, "the sample cannot be negative")
 }
