@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
@@ -148,6 +149,11 @@ type ClassifyOptions struct {
 	Collation Collation
 	// Width is how many characters the column holds; -1 is (max). Default: unknown.
 	Width int
+	// Before, if set, is the column as it was before its passwords were hashed, with the same
+	// rows in the same order. A hash does not show what it was made from; with this, that it is
+	// the hash of the password that stood there is proved, and that one is judged. Another
+	// number of rows is [ErrOtherRows].
+	Before iter.Seq2[Value, error]
 	// MaxTracked bounds how many values are compared with each other; beyond it, duplicates
 	// and repeated hashing are only looked for among the first. Each takes 32 bytes. Default
 	// 4 million.
@@ -181,14 +187,17 @@ type ColumnObservation struct {
 	// HashedTwice counts MD5 values proved to be the hash of a hash: of another value in the
 	// column, of a very common password, of the row's recipient ID or user name, or of nothing.
 	HashedTwice int64 `json:"hashed_twice"`
-	// HashedOnce counts MD5 values proved to be the hash of such a password.
+	// HashedOnce counts MD5 values proved to be the hash of such a password, or of what stood
+	// there before.
 	HashedOnce int64 `json:"hashed_once"`
+	// Known counts MD5 values proved to be the hash of what stood there before.
+	Known int64 `json:"known"`
 
-	// NonASCII plain values.
+	// NonASCII passwords, plain or known; so are TooLong and Lossy ones.
 	NonASCII int64 `json:"non_ascii"`
-	// TooLong plain values: more than 250 bytes in the collation.
+	// TooLong: more than 250 bytes in the collation.
 	TooLong int64 `json:"too_long"`
-	// Lossy plain values: with characters that the collation lacks.
+	// Lossy: with characters that the collation lacks.
 	Lossy int64 `json:"lossy"`
 	// Colliding plain values have the same hash as another, different one.
 	Colliding int64 `json:"colliding"`
@@ -214,6 +223,9 @@ type ColumnObservation struct {
 // values is how many rows hold something.
 func (o ColumnObservation) values() int64 { return o.Rows - o.Null - o.Empty }
 
+// readable is how many passwords were seen, not only their hash.
+func (o ColumnObservation) readable() int64 { return o.Plain + o.Known }
+
 func (o ColumnObservation) otherCount() (n int64) {
 	for _, c := range o.Other {
 		n += c
@@ -227,12 +239,25 @@ func (o ColumnObservation) otherCount() (n int64) {
 // An error of the sequence ends the reading and is returned with the facts so far.
 func Classify(ctx context.Context, values iter.Seq2[Value, error], o ClassifyOptions) (ColumnObservation, error) {
 	c := newClassifier(o)
+	before := func() (v Value, err error, ok bool) { return v, nil, true }
+	if o.Before != nil {
+		next, stop := iter.Pull2(o.Before)
+		defer stop()
+		before = next
+	}
 	var n int64
 	for v, err := range values {
 		if err != nil {
 			return c.finish(), err
 		}
-		c.add(v)
+		was, err, there := before()
+		switch {
+		case err != nil:
+			return c.finish(), err
+		case !there:
+			return c.finish(), fmt.Errorf("%w: there is a row %d now", ErrOtherRows, n+1)
+		}
+		c.add(v, was.Password.String)
 		if n++; n%65536 == 0 {
 			if err := ctx.Err(); err != nil {
 				return c.finish(), err
@@ -242,8 +267,19 @@ func Classify(ctx context.Context, values iter.Seq2[Value, error], o ClassifyOpt
 			}
 		}
 	}
+	if o.Before != nil {
+		switch _, err, there := before(); {
+		case err != nil:
+			return c.finish(), err
+		case there:
+			return c.finish(), fmt.Errorf("%w: there was a row %d before", ErrOtherRows, n+1)
+		}
+	}
 	return c.finish(), nil
 }
+
+// ErrOtherRows says that a column and what it was before do not have the same rows.
+var ErrOtherRows = errors.New("securl: the rows are not those of before")
 
 type classifier struct {
 	o       ColumnObservation
@@ -287,7 +323,8 @@ func newClassifier(o ClassifyOptions) *classifier {
 	return c
 }
 
-func (c *classifier) add(v Value) {
+// add takes one row; was is what stood there before, if that is known.
+func (c *classifier) add(v Value, was string) {
 	o := &c.o
 	o.Rows++
 	switch {
@@ -305,7 +342,7 @@ func (c *classifier) add(v Value) {
 		c.addPlain(s, v)
 	case FormatMD5:
 		o.MD5++
-		c.addHash(strings.TrimRight(s, " "), v)
+		c.addHash(strings.TrimRight(s, " "), v, was)
 	case FormatHexMD5:
 		o.HexMD5++
 		c.track(&c.hashed, fingerprint{value: maphash.String(c.seed, s)})
@@ -319,27 +356,36 @@ func (c *classifier) add(v Value) {
 }
 
 func (c *classifier) addPlain(s string, v Value) {
+	c.track(&c.plain, fingerprint{value: maphash.String(c.seed, s), hash: c.addReadable(s)})
+	c.compare(s, v)
+}
+
+// addReadable counts what can be said of a password, and returns the fingerprint of its hash, 0 if
+// it has none.
+func (c *classifier) addReadable(s string) uint64 {
 	o := &c.o
 	if !isASCII([]byte(s)) {
 		o.NonASCII++
 	}
 	var buf [MaxBytes]byte
 	b, fit, taken, err := c.encoder.append(buf[:0], s, MaxBytes)
-	f := fingerprint{value: maphash.String(c.seed, s)}
 	if err != nil {
 		o.Unconverted++
-	} else {
-		if taken < len(s) {
-			o.TooLong++
-		}
-		if fit != codepage.Exact {
-			o.Lossy++
-		}
-		var hash [HashLength]byte
-		f.hash = maphash.Bytes(c.seed, appendHash(hash[:0], b))
+		return 0
 	}
-	c.track(&c.plain, f)
+	if taken < len(s) {
+		o.TooLong++
+	}
+	if fit != codepage.Exact {
+		o.Lossy++
+	}
+	var hash [HashLength]byte
+	return maphash.Bytes(c.seed, appendHash(hash[:0], b))
+}
 
+// compare finds passwords that can be guessed from the row, or at all.
+func (c *classifier) compare(s string, v Value) {
+	o := &c.o
 	if v.RecipientID != "" || v.UserName != "" {
 		o.Compared++
 	}
@@ -353,11 +399,23 @@ func (c *classifier) addPlain(s string, v Value) {
 	}
 }
 
-func (c *classifier) addHash(s string, v Value) {
+func (c *classifier) addHash(s string, v Value, was string) {
 	o := &c.o
 	var again [HashLength]byte
 	f := fingerprint{value: maphash.String(c.seed, s), hash: maphash.Bytes(c.seed, appendHash(again[:0], []byte(s)))}
+	defer func() { c.track(&c.hashed, f) }()
 
+	ofWas, _ := c.hashOf(s, was)
+	switch {
+	case ofWas == 1 && FormatOf(was) != FormatPlain:
+		ofWas = 2 // what stood there was a hash itself
+	case ofWas == 1:
+		o.HashedOnce++
+		o.Known++
+		c.addReadable(was)
+		c.compare(was, v)
+		return
+	}
 	ofID, knownID := c.hashOf(s, v.RecipientID)
 	ofUser, knownUser := c.hashOf(s, v.UserName)
 	if (knownID || knownUser) && knownID == (v.RecipientID != "") && knownUser == (v.UserName != "") {
@@ -372,14 +430,13 @@ func (c *classifier) addHash(s string, v Value) {
 	case ofCommon != 0:
 		o.Common++
 	}
-	switch max(ofID, ofUser, ofCommon) {
+	switch max(ofWas, ofID, ofUser, ofCommon) {
 	case 1:
 		o.HashedOnce++
 	case 2:
 		o.HashedTwice++
 		f.hash = 0 // counted; finish must not find it a second time
 	}
-	c.track(&c.hashed, f)
 }
 
 // hashOf tells whether stored is the hash of the guess, or the hash of that hash. It is not

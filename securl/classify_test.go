@@ -311,3 +311,54 @@ func BenchmarkClassify(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+// With the column as it was, hashes show what they were made from.
+func TestClassifyWithBefore(t *testing.T) {
+	plain := []securl.Value{row("river-otter-41", "a", "u"), row("très", "b", "u"), row(strings.Repeat("x", 251), "c", "u"), {}, row("", "d", "u")}
+	hashed := []securl.Value{row(b64("river-otter-41"), "a", "u"), row(b64("tr\xe8s"), "b", "u"), row(b64(strings.Repeat("x", 250)), "c", "u"), {}, row("", "d", "u")}
+	o := securl.ClassifyOptions{Collation: mustPage(1252), Width: 24, Before: rows(plain...)}
+	got := classify(t, o, rows(hashed...))
+	assert.Equal(t, []int64{3, 3, 1, 1, 0}, []int64{got.Known, got.HashedOnce, got.NonASCII, got.TooLong, got.Lossy})
+	ruletest.ExpectFailed(t, got.Judge(), securl.RuleMD5Weak, securl.RuleTruncated)
+	ruletest.Expect(t, got.Judge(), connsec.Pass, securl.RuleDoubleHashed, securl.RuleLossy, securl.RuleGuessable, securl.RuleTooNarrow)
+
+	o.Before = rows(plain[:2]...)
+	got = classify(t, o, rows(hashed[:2]...))
+	ruletest.ExpectFailed(t, got.Judge(), securl.RuleMD5Weak)
+	ruletest.Expect(t, got.Judge(), connsec.Pass, securl.RuleDoubleHashed, securl.RuleLossy, securl.RuleTruncated)
+
+	// A code page that is not known leaves open what stands beyond ASCII.
+	got = classify(t, securl.ClassifyOptions{Width: 24, Before: rows(plain[:2]...)}, rows(hashed[:2]...))
+	assert.Equal(t, int64(1), got.Known)
+	ruletest.Expect(t, got.Judge(), connsec.Inconclusive, securl.RuleDoubleHashed, securl.RuleLossy, securl.RuleTruncated)
+
+	// What was no secret, is none as a hash.
+	got = classify(t, securl.ClassifyOptions{Width: 24, Before: rows(row(" A ", "a", "u"), row("U", "b", "u"), row("Summer", "c", "u"))},
+		rows(row(b64(" A "), "a", "u"), row(b64("U"), "b", "u"), row(b64("Summer"), "c", "u")))
+	assert.Equal(t, []int64{1, 1, 1, 3}, []int64{got.EqualID, got.EqualUser, got.Common, got.Known})
+
+	// Hashed before already, and hashed again.
+	for _, before := range []string{b64("river-otter-41"), "river-otter-41"} {
+		got = classify(t, securl.ClassifyOptions{Width: 24, Before: seq(before)}, seq(b64(b64("river-otter-41"))))
+		assert.Equal(t, []int64{0, 0, 1}, []int64{got.Known, got.HashedOnce, got.HashedTwice}, before)
+		ruletest.ExpectFailed(t, got.Judge(), securl.RuleMD5Weak, securl.RuleDoubleHashed)
+	}
+	// Changed since, or left as it was: not known.
+	got = classify(t, securl.ClassifyOptions{Width: 24, Before: seq("river-otter-41", b64("river-otter-41"))}, seq(b64("quiet-harbour-7"), b64("river-otter-41")))
+	assert.Zero(t, got.Known+got.HashedTwice)
+	ruletest.Expect(t, got.Judge(), connsec.Inconclusive, securl.RuleDoubleHashed)
+
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		before, now iter.Seq2[securl.Value, error]
+		want        error
+	}{
+		{seq("a"), seq("a", "b"), securl.ErrOtherRows},
+		{seq("a", "b"), seq("a"), securl.ErrOtherRows},
+		{func(yield func(securl.Value, error) bool) { yield(securl.Value{}, broken) }, seq("a"), broken},
+		{func(yield func(securl.Value, error) bool) { yield(securl.Value{}, broken) }, seq(), broken},
+	} {
+		_, err := securl.Classify(t.Context(), c.now, securl.ClassifyOptions{Before: c.before})
+		assert.ErrorIs(t, err, c.want)
+	}
+}

@@ -240,17 +240,17 @@ var RuleLossy = &connsec.Rule{
 func judgeLossy(o ColumnObservation) connsec.Verdict {
 	switch {
 	case o.Lossy > 0:
-		v := connsec.Failed("%d of %d plain passwords have characters that %s lacks", o.Lossy, o.Plain, o.Collation)
+		v := connsec.Failed("%d of %d passwords have characters that %s lacks", o.Lossy, o.readable(), o.Collation)
 		if o.Colliding > 0 {
 			v.Detail += fmt.Sprintf("; %d become equal to a different one", o.Colliding)
 		}
 		return v
 	case o.Unconverted > 0:
-		return connsec.Unknown("%d plain passwords are beyond ASCII and the collation is not known, or are not valid text", o.Unconverted)
-	case o.Plain < o.values():
-		return connsec.Unknown("%d of %d values are hashed already and do not show what they were made from", o.values()-o.Plain, o.values())
+		return connsec.Unknown("%d passwords are beyond ASCII and the collation is not known, or are not valid text", o.Unconverted)
+	case o.readable() < o.values():
+		return connsec.Unknown("%d of %d values are hashed already and do not show what they were made from", o.values()-o.readable(), o.values())
 	}
-	return connsec.Passed("all %d plain passwords convert without loss", o.Plain)
+	return connsec.Passed("all %d passwords convert without loss", o.readable())
 }
 
 // RuleTruncated: the guide's function takes VARCHAR(250).
@@ -265,13 +265,13 @@ var RuleTruncated = &connsec.Rule{
 func judgeTruncated(o ColumnObservation) connsec.Verdict {
 	switch {
 	case o.TooLong > 0:
-		return connsec.Failed("%d of %d plain passwords are longer than %d bytes", o.TooLong, o.Plain, MaxBytes)
+		return connsec.Failed("%d of %d passwords are longer than %d bytes", o.TooLong, o.readable(), MaxBytes)
 	case o.Unconverted > 0:
-		return connsec.Unknown("%d plain passwords are beyond ASCII and the collation is not known, or are not valid text", o.Unconverted)
-	case o.Plain < o.values():
-		return connsec.Unknown("%d of %d values are hashed already and do not show how long the password was", o.values()-o.Plain, o.values())
+		return connsec.Unknown("%d passwords are beyond ASCII and the collation is not known, or are not valid text", o.Unconverted)
+	case o.readable() < o.values():
+		return connsec.Unknown("%d of %d values are hashed already and do not show how long the password was", o.values()-o.readable(), o.values())
 	}
-	return connsec.Passed("all %d plain passwords are at most %d bytes", o.Plain, MaxBytes)
+	return connsec.Passed("all %d passwords are at most %d bytes", o.readable(), MaxBytes)
 }
 
 // RuleGuessable: what the link to a page or the user name gives away is no password.

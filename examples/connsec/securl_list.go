@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
@@ -24,10 +25,14 @@ func securlClassify() command {
 			list, collation := listFlags(fs), collationFlags(fs)
 			id := fs.String("id", "", "`NAME` of the column with the recipient ID, which is no password")
 			user := fs.String("user", "", "`NAME` of the column with the user name, which is none either")
+			before := fs.String("before", "", "the list as it was before its passwords were hashed, in `FILE`: proves each hash, and judges what it was made from")
 			width := fs.Int("width", 0, "`CHARACTERS` that the column holds in the database; -1 for max")
 			return func(ctx context.Context, c *call) error {
-				if len(c.args) == 0 {
+				switch {
+				case len(c.args) == 0:
 					return usagef("which list?")
+				case *before != "" && len(c.args) > 1:
+					return usagef("--before is for one list")
 				}
 				l, err := list()
 				if err != nil {
@@ -40,6 +45,14 @@ func securlClassify() command {
 				}
 				if *width < -1 {
 					return usagef("--width is a number of characters, or -1")
+				}
+				if *before != "" {
+					f, err := os.Open(*before)
+					if err != nil {
+						return err
+					}
+					defer f.Close()
+					o.Before = named(l.Values(f), *before)
 				}
 				var reports []connsec.Report
 				for _, file := range c.args {
@@ -68,16 +81,27 @@ func (c *call) classify(ctx context.Context, file string, l securl.List, o secur
 	o.Subject = name + ": " + l.Column
 	p := c.progress()
 	o.Progress = func(values int64) { p.show(fmt.Sprintf("%d values  %s", values, name)) }
-	facts, err := securl.Classify(ctx, l.Values(in), o)
+	facts, err := securl.Classify(ctx, named(l.Values(in), name), o)
 	p.clear()
-	var bad *securl.ListError
-	if errors.As(err, &bad) {
-		bad.Position.File = name
-	}
 	if err != nil {
 		return connsec.Report{}, err
 	}
 	return facts.Judge(), nil
+}
+
+// named puts the name of a list into the errors about it.
+func named(values iter.Seq2[securl.Value, error], name string) iter.Seq2[securl.Value, error] {
+	return func(yield func(securl.Value, error) bool) {
+		for v, err := range values {
+			var bad *securl.ListError
+			if errors.As(err, &bad) {
+				bad.Position.File = name
+			}
+			if !yield(v, err) {
+				return
+			}
+		}
+	}
 }
 
 func securlConvert() command {
@@ -143,7 +167,7 @@ func (c *call) convert(ctx context.Context, o securl.ConvertOptions) error {
 	} else {
 		writeConverted(c.out, r)
 	}
-	c.note("%s still holds the passwords; delete it, and its copies, when the new list has been imported", src)
+	c.note("%s still holds the passwords: securl classify %s --before %[1]s checks the hashes with them; delete it, and its copies, when the new list has been imported", src, dst)
 	return nil
 }
 
