@@ -39,11 +39,13 @@ var owned = []struct {
 	{"github.com/miekg/dns", []string{"smtpsec"}, "only DANE and MTA-STS need more than the standard resolver"},
 	{"layeh.com/radius", []string{"radiussec"}, "only the RADIUS configurator returns its type"},
 	{"github.com/alexedwards/scs", []string{"securl"}, "only the protected site has sessions"},
+	{"github.com/gomodule/redigo", []string{"examples"}, "which store keeps the sessions is the caller's business"},
+	{"github.com/go-asn1-ber/asn1-ber", []string{"ldapsec"}, "it comes with the LDAP client"},
 	{"github.com/tdewolff/parse", []string{"circlehttps"}, "only the site scanner reads HTML and JavaScript"},
 	{"software.sslmate.com/src/go-pkcs12", []string{"tlscheck"}, "certificate files are tlscheck's"},
 	{"github.com/ccojocar/zxcvbn-go", []string{"apisec", "radiussec", "securl", "audit", "internal/strength"}, "its word lists weigh, and only judges of passwords need them"},
 	{"github.com/goccy/go-yaml", []string{"audit"}, "libraries take Go values; only the deployment file is YAML"},
-	{"github.com/chromedp/chromedp", nil, "a browser belongs in tests"},
+	{"github.com/chromedp", nil, "a browser belongs in tests"},
 	{"golang.org/x/oauth2", nil, "apisec is compared with it, and does not need it"},
 	{"github.com/stretchr/testify", nil, "an assertion library belongs in tests"},
 	{"go.uber.org/goleak", nil, "a leak detector belongs in tests"},
@@ -238,4 +240,33 @@ func TestViolations(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, violations(c.e)) })
 	}
+}
+
+// TestEveryDependencyHasItsReason compares the direct dependencies with the tables of
+// docs/architecture.md: each has one line, and there is no line of one that has gone.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	require.NoError(t, err)
+	var needed []string
+	for line := range strings.Lines(string(mod)) {
+		if f := strings.Fields(line); strings.HasPrefix(line, "\t") && !strings.HasSuffix(strings.TrimSpace(line), "// indirect") {
+			needed = append(needed, f[0])
+		}
+	}
+	doc, err := os.ReadFile("docs/architecture.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(doc), "\n## Direct dependencies\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	var explained []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || !strings.Contains(cells[1], ".") {
+			continue
+		}
+		explained = append(explained, strings.TrimSpace(cells[1]))
+		assert.NotEmpty(t, strings.TrimSpace(cells[2]), line)
+	}
+	require.NotEmpty(t, needed)
+	assert.ElementsMatch(t, needed, explained)
 }
