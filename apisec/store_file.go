@@ -136,12 +136,31 @@ func writePrivate(path string, data []byte, at func(string) error) (err error) {
 			_ = os.Remove(beside)
 		}
 	}()
-	err = fill(f, path, data, at)
-	if closing := f.Close(); err == nil && closing != nil {
-		err = fileError(beside, closing)
-	}
-	if err != nil {
+	// On Windows the directory decides who may read: look before there is something to read.
+	if err := checkExposure(beside); err != nil {
+		_ = f.Close()
 		return err
+	}
+	var ours error // of a test, or said already
+	err = disk.Fill(f, path, 0o600, func(w io.Writer) error {
+		// Of the new one, since the old one may have been swapped meanwhile.
+		if ours = checkOwner(f, path); ours != nil {
+			return ours
+		}
+		if ours = at("write"); ours != nil {
+			return ours
+		}
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+		ours = at("sync")
+		return ours
+	})
+	switch {
+	case ours != nil:
+		return ours
+	case err != nil:
+		return fileError(beside, err)
 	}
 	if err := at("rename"); err != nil {
 		return err
@@ -155,33 +174,6 @@ func writePrivate(path string, data []byte, at func(string) error) (err error) {
 	}
 	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
 		return fileError(filepath.Dir(path), err)
-	}
-	return nil
-}
-
-func fill(f *os.File, path string, data []byte, at func(string) error) error {
-	// On Windows the directory decides who may read: look before there is something to read.
-	if err := checkExposure(f.Name()); err != nil {
-		return err
-	}
-	if err := disk.CopyOwner(f, path); err != nil {
-		return fileError(f.Name(), err)
-	}
-	// Of the new one, since the old one may have been swapped meanwhile.
-	if err := checkOwner(f, path); err != nil {
-		return err
-	}
-	if err := at("write"); err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		return fileError(f.Name(), err)
-	}
-	if err := at("sync"); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return fileError(f.Name(), err)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/disk"
 )
 
 // FixOptions say what else is known to be right.
@@ -422,37 +423,39 @@ func (f FileChange) apply(site, originals *os.Root) error {
 	if err := originals.MkdirAll(path.Dir(f.File), 0o700); err != nil {
 		return fail(err)
 	}
-	if err := writeSynced(originals, f.File, before, 0o600); err != nil {
+	if err := writeSynced(originals, f.File, before, 0o600, ""); err != nil {
 		return fail(fmt.Errorf("the original could not be kept: %w", bare(err)))
 	}
 	beside := path.Join(path.Dir(f.File), ".connsec-"+rand.Text()+".tmp")
-	if err := writeSynced(site, beside, after, info.Mode().Perm()); err != nil {
-		_ = site.Remove(beside)
+	err = writeSynced(site, beside, after, info.Mode().Perm(), f.File)
+	if errors.Is(err, fs.ErrPermission) && info.Mode().Perm()&0o004 != 0 { // everybody may read it, whoever owns it
+		err = writeSynced(site, beside, after, info.Mode().Perm(), "")
+	}
+	if err != nil {
 		return fail(err)
 	}
 	if err := site.Rename(beside, f.File); err != nil {
 		_ = site.Remove(beside)
 		return fail(err)
 	}
-	if d, err := site.Open(path.Dir(f.File)); err == nil { // the rename itself; not possible everywhere
-		_ = d.Sync()
-		_ = d.Close()
+	if err := disk.SyncDir(filepath.Join(site.Name(), path.Dir(f.File))); err != nil {
+		return fail(err)
 	}
 	return nil
 }
 
-// writeSynced makes a new file, which must not exist, and returns when it is on the disk.
-func writeSynced(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+// writeSynced makes a new file, which must not exist, and returns when it is on the disk. The file
+// like, if named, gives it its owner: the web server has to go on being able to read it.
+func writeSynced(root *os.Root, name string, data []byte, mode fs.FileMode, like string) error {
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(data)
-	if err == nil {
-		err = out.Chmod(mode) // regardless of the umask
+	if like == "" {
+		like = name
 	}
-	if err == nil {
-		err = out.Sync()
-	}
-	return errors.Join(err, out.Close())
+	return disk.Fill(out, filepath.Join(root.Name(), like), mode, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/connsec/connsec"
@@ -359,7 +358,7 @@ func (c *conversion) hash(k *chunk, f field, raw, buf []byte) (in []byte, keep b
 
 // ConvertFile is [Convert] from file to file. The new file appears under its name only when it
 // is complete and on disk; after an error or a cancelled context there is none. It can be read
-// by its owner only (mode 0600), whatever the source allows.
+// by its owner only (mode 0600), whatever the source allows: by that of the file it replaces.
 //
 // The source is not changed. It still holds the passwords: delete it, and its copies, when the
 // new list has been imported.
@@ -372,40 +371,32 @@ func ConvertFile(ctx context.Context, dst, src string, o ConvertOptions) (res Co
 	if err := free(dst, in, o.Overwrite); err != nil {
 		return res, err
 	}
-	dir := filepath.Dir(dst)
-	out, err := os.CreateTemp(dir, ".securl-*.tmp")
+	out, err := disk.Beside(dst)
 	if err != nil {
 		return res, fmt.Errorf("securl: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			// Nothing to add if these fail: the first error is the reason.
-			_ = out.Close()
-			_ = os.Remove(out.Name())
-		}
-	}()
-	if res, err = Convert(ctx, out, in, o); err != nil {
-		var bad *ListError
-		if errors.As(err, &bad) {
-			bad.Position.File = src
-		}
+	var converting error // which says all by itself
+	err = disk.Fill(out, dst, 0o600, func(w io.Writer) error {
+		res, converting = Convert(ctx, w, in, o)
+		return converting
+	})
+	var bad *ListError
+	if errors.As(converting, &bad) {
+		bad.Position.File = src
+	}
+	switch {
+	case converting != nil:
+		return res, converting
+	case err != nil:
+		return res, fmt.Errorf("securl: %w", err)
+	}
+	if err := free(dst, in, o.Overwrite); err != nil {
+		_ = os.Remove(out.Name())
 		return res, err
 	}
-	if err = out.Sync(); err != nil {
+	if err := disk.Replace(out.Name(), dst); err != nil {
 		return res, fmt.Errorf("securl: %w", err)
 	}
-	if err = out.Close(); err != nil {
-		return res, fmt.Errorf("securl: %w", err)
-	}
-	if err = free(dst, in, o.Overwrite); err != nil {
-		return res, err
-	}
-	if err = os.Rename(out.Name(), dst); err != nil {
-		return res, fmt.Errorf("securl: %w", err)
-	}
-	// The name itself survives a power cut only if the directory is synced. Not every system
-	// can do that, and the list is complete either way.
-	_ = disk.SyncDir(dir)
 	return res, nil
 }
 

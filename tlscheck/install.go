@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -316,34 +317,21 @@ func (d osDisk) copy(old, new string) error {
 	if err != nil {
 		return err
 	}
-	return d.fill(f, data, old, info.Mode().Perm())
+	return disk.Fill(f, old, info.Mode().Perm(), content(data))
 }
 
-func (d osDisk) writeNew(path string, data []byte, mode fs.FileMode) (string, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // mode 0600
+func (osDisk) writeNew(path string, data []byte, mode fs.FileMode) (string, error) {
+	f, err := disk.Beside(path)
 	if err != nil {
 		return "", err
 	}
-	return f.Name(), d.fill(f, data, path, mode)
+	return f.Name(), disk.Fill(f, path, mode, content(data))
 }
 
-// fill writes and closes f, or removes it.
-func (osDisk) fill(f *os.File, data []byte, ownerOf string, mode fs.FileMode) error {
-	_, err := f.Write(data)
-	if err == nil {
-		err = disk.CopyOwner(f, ownerOf)
+// content writes data.
+func content(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
 	}
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

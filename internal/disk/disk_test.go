@@ -1,8 +1,11 @@
 package disk_test
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/connsec/connsec/internal/disk"
@@ -42,4 +45,47 @@ func TestCopyOwnerOfNothing(t *testing.T) {
 	f := open(t, filepath.Join(dir, "new"))
 	require.NoError(t, disk.CopyOwner(f, filepath.Join(dir, "none")))
 	require.NoError(t, disk.CopyOwner(f, f.Name()))
+}
+
+// TestReplace: the old file or the new one is there, with nothing beside it.
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "list")
+	broken := errors.New("broken")
+	fill := func(text string, fails error) (string, error) {
+		f, err := disk.Beside(path)
+		require.NoError(t, err)
+		return f.Name(), disk.Fill(f, path, 0o640, func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return errors.Join(err, fails)
+		})
+	}
+	names := func() (out []string) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, e := range entries {
+			out = append(out, e.Name())
+		}
+		return out
+	}
+	for _, text := range []string{"one", "two"} {
+		name, err := fill(text, nil)
+		require.NoError(t, err)
+		require.NoError(t, disk.Replace(name, path))
+		_, err = fill("three", broken)
+		require.ErrorIs(t, err, broken)
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(got))
+		assert.Equal(t, []string{"list"}, names())
+		if runtime.GOOS != "windows" {
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o640), info.Mode().Perm())
+		}
+	}
+	name, err := fill("four", nil)
+	require.NoError(t, err)
+	require.Error(t, disk.Replace(name, filepath.Join(dir, "none", "list")))
+	assert.Equal(t, []string{"list"}, names())
 }

@@ -42,14 +42,18 @@ func Foreign(file, dir fs.FileInfo) bool {
 	return ok && known && f.Uid != uint32(os.Geteuid()) && f.Uid != 0 && f.Uid != d.Uid
 }
 
-// SyncDir makes what was renamed in a directory last.
+// SyncDir makes what was renamed in a directory last, where the file system can.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) { // fsync(2): not for directories there
+		return nil
+	}
+	return err
 }
 
 // Unlock gives the lock back before the file is closed. Closing alone does not do it at once: a
