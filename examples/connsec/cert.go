@@ -5,11 +5,14 @@ import (
 	"crypto/x509"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/audit"
+	"github.com/connsec/connsec/internal/disk"
 	"github.com/connsec/connsec/tlscheck"
 )
 
@@ -110,16 +113,15 @@ func newRequest(c *call, prefix string, rsa bool, names []string) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-		mode os.FileMode
-	}{{prefix + ".key", []byte(key.Reveal()), 0o600}, {prefix + ".csr", r.PEM(), 0o644}} {
-		if err := writeNew(f.name, f.data, f.mode); err != nil {
-			return err
-		}
-		fmt.Fprintln(c.out, f.name)
+	// Both or none: a key whose request is not there would be in the way the next time.
+	if err := writeNew(prefix+".key", []byte(key.Reveal()), 0o600); err != nil {
+		return err
 	}
+	if err := writeNew(prefix+".csr", r.PEM(), 0o644); err != nil {
+		_ = os.Remove(prefix + ".key")
+		return err
+	}
+	fmt.Fprintf(c.out, "%s.key\n%[1]s.csr\n", prefix)
 	return nil
 }
 
@@ -129,11 +131,8 @@ func writeNew(name string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
+	if err := disk.Fill(f, name, mode, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+		return err
 	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return disk.SyncDir(filepath.Dir(name))
 }

@@ -53,6 +53,12 @@ func rulesCommand() command {
 					}
 					return nil
 				}
+				if width, tty := terminal(c.out); tty && width < 140 { // where a line each would not fit
+					for _, r := range picked {
+						fmt.Fprintf(c.out, "%-9s %s\n          %s\n", r.Severity, r.ID, hang(10, r.Title))
+					}
+					return nil
+				}
 				tw := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 				for _, r := range picked {
 					fmt.Fprintf(tw, "%s\t%s\t%s\n", r.ID, r.Severity, r.Title)
