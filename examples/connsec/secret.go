@@ -61,14 +61,14 @@ func secretCheckCommand() command {
 			purpose := fs.String("for", "radius", "what the secret is for: `KIND` radius (default) or rest")
 			id := fs.String("id", "", "the client's `ID`, which a secret must not be made of (rest)")
 			words := wordsFlag(fs)
-			return func(_ context.Context, c *call) error {
+			return func(ctx context.Context, c *call) error {
 				switch {
 				case *purpose != "radius" && *purpose != "rest":
 					return usagef("secrets are judged for radius and rest")
 				case len(c.args) > 1:
 					return usagef("give one file, or none for standard input")
 				}
-				secret, name, err := readSecret(c)
+				secret, name, err := readSecret(ctx, c)
 				if err != nil {
 					return err
 				}
@@ -100,7 +100,7 @@ func aboutSecret(r connsec.Report) connsec.Report {
 }
 
 // readSecret never takes a secret from the arguments, where every user of the machine sees it.
-func readSecret(c *call) (secret connsec.Secret, name string, err error) {
+func readSecret(ctx context.Context, c *call) (secret connsec.Secret, name string, err error) {
 	if len(c.args) == 1 {
 		secret, err = audit.ReadSecret(c.args[0])
 		if noSuchFile(err) {
@@ -108,11 +108,15 @@ func readSecret(c *call) (secret connsec.Secret, name string, err error) {
 		}
 		return secret, c.args[0], err
 	}
+	if fd, is := keyboard(c.in); is {
+		text, err := c.typed(ctx, fd, "secret")
+		return connsec.NewSecret(text), "standard input", err
+	}
 	secret, err = typedIn(c.in)
 	return secret, "standard input", err
 }
 
-// typedIn is the secret on standard input.
+// typedIn is a secret, or a connection string, on standard input.
 func typedIn(in io.Reader) (connsec.Secret, error) {
 	data, err := io.ReadAll(io.LimitReader(in, 1<<20))
 	if err != nil {

@@ -64,7 +64,7 @@ func passwordHasher(method string, collation func() (securl.Collation, error)) (
 // hashAll hashes what comes in, one by one. Errors name the line, never what stands on it.
 func (c *call) hashAll(ctx context.Context, h securl.PasswordHasher, end byte) error {
 	if fd, is := keyboard(c.in); is {
-		password, err := c.typed(ctx, fd)
+		password, err := c.typed(ctx, fd, "password")
 		if err != nil {
 			return err
 		}
@@ -167,13 +167,13 @@ func keyboard(in io.Reader) (fd int, is bool) {
 	return int(f.Fd()), true
 }
 
-// typed reads a password that is not shown.
-func (c *call) typed(ctx context.Context, fd int) (string, error) {
+// typed reads a password, or what else what says, that is not shown.
+func (c *call) typed(ctx context.Context, fd int, what string) (string, error) {
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprint(c.err, "password: ")
+	fmt.Fprintf(c.err, "%s: ", what)
 	defer fmt.Fprintln(c.err)
 	type answer struct {
 		password []byte
@@ -245,7 +245,7 @@ func (c *call) password(ctx context.Context, file string) (connsec.Secret, error
 		return audit.ReadSecret(file)
 	}
 	if fd, is := keyboard(c.in); is {
-		s, err := c.typed(ctx, fd)
+		s, err := c.typed(ctx, fd, "password")
 		return connsec.NewSecret(s), err
 	}
 	in := passwordReader{r: bufio.NewReaderSize(c.in, maxPassword), end: '\n'}
