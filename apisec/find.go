@@ -62,7 +62,8 @@ import (
 // 22 bytes or more is looked for at full speed, one of 8 at about a sixth of it. What is almost a
 // secret takes longer, in proportion to how much of that there is.
 type Finder struct {
-	// FS holds the files. For a folder, (*os.Root).FS is one that no symbolic link leads out of.
+	// FS holds the files. For a folder on disk, use [Folder]: opening a file of another fs.FS may
+	// wait for as long as somebody likes.
 	FS fs.FS
 	// Dir is where FS lies on disk, for git, which reads no [fs.FS]. Empty: the histories of
 	// repositories are reported as unread.
@@ -123,7 +124,7 @@ type Exposure struct {
 	Objects  int   `json:"objects,omitempty"`  // of git repositories: every version of every file, commits, tags
 	Bytes    int64 `json:"bytes"`              // that were searched, unpacked
 	Links    int   `json:"links,omitempty"`    // symbolic links: their own text is searched, they are not followed
-	Special  int   `json:"special,omitempty"`  // pipes, sockets and devices, which hold no text
+	Special  int   `json:"special,omitempty"`  // pipes, sockets and devices: they are not read
 	Excluded int   `json:"excluded,omitempty"` // left out on request
 
 	// Hits are in the order of paths.
@@ -555,9 +556,10 @@ func (w *worker) file(ctx context.Context, name string) {
 		w.unread(at, Unreadable, "it cannot be read: "+bareError(err).Error())
 		return
 	case !info.Mode().IsRegular(): // it was replaced in the meantime
-		w.count(func(e *Exposure) { e.Special++ })
+		w.unread(at, Unreadable, "it was a file when the folder was listed, and is none any more")
 		return
 	}
+	defer hurry(ctx, in)()
 	if path.Base(name) == ".git" {
 		data, err := w.beginning(name)
 		if target, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); err == nil && ok {
@@ -567,6 +569,17 @@ func (w *worker) file(ctx context.Context, name string) {
 	most := orDefault(w.MaxFile, defaultMaxFile)
 	w.content(ctx, &bounded{in: in, ctx: ctx, left: &most}, in, info.Size(), at, 0)
 	w.flush(1)
+}
+
+// hurry ends a read that waits for data when the context ends: files that the system makes up, such
+// as Linux's /proc/kmsg, are called regular and wait all the same. It returns what ends this.
+func hurry(ctx context.Context, in fs.File) (stop func()) {
+	d, ok := in.(interface{ SetReadDeadline(time.Time) error })
+	if !ok || d.SetReadDeadline(time.Time{}) != nil { // of a file on disk, which never waits for anybody
+		return func() {}
+	}
+	end := context.AfterFunc(ctx, func() { _ = d.SetReadDeadline(time.Unix(1, 0)) })
+	return func() { end() }
 }
 
 // flush tells the progress.
@@ -668,12 +681,25 @@ func (h *hunt) repository(dir string) bool {
 
 // beginning is what a small file of a repository holds, whoever wrote it.
 func (h *hunt) beginning(name string) ([]byte, error) {
-	f, err := h.FS.Open(name)
+	f, err := h.openRegular(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, 1<<20))
+}
+
+// openRegular opens a file of which nothing is known, such as a pipe that is called "config".
+// That it is looked at first is for an fs.FS whose Open waits.
+func (h *hunt) openRegular(name string) (fs.File, error) {
+	info, err := fs.Stat(h.FS, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errNoFile}
+	}
+	return h.FS.Open(name)
 }
 
 // linked notes a link that leads to a repository or to its objects, for links are not followed.
@@ -691,7 +717,7 @@ func (w *worker) linked(name, target string) {
 
 // openable notes a file that git would pass over in silence.
 func (w *worker) openable(name string) {
-	f, err := w.FS.Open(name)
+	f, err := w.openRegular(name)
 	if err != nil {
 		w.unread(place{path: name}, Unreadable, "git cannot read it: "+bareError(err).Error())
 		return

@@ -74,7 +74,7 @@ func inGit(t *testing.T, dir string) apisec.Exposure {
 	root, err := os.OpenRoot(dir)
 	require.NoError(t, err)
 	defer root.Close()
-	return find(t, apisec.Finder{FS: root.FS(), Dir: dir})
+	return find(t, apisec.Finder{FS: apisec.Folder(root), Dir: dir})
 }
 
 // wheres are the places of the hits.

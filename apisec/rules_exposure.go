@@ -164,6 +164,9 @@ func (e Exposure) searched() string {
 	if e.Links > 0 {
 		text += "; " + number(e.Links, "symbolic link was", "symbolic links were") + " not followed"
 	}
+	if e.Special > 0 {
+		text += "; " + number(e.Special, "pipe, socket or device was", "pipes, sockets and devices were") + " not read"
+	}
 	if e.Excluded > 0 {
 		text += fmt.Sprintf("; %d left out on request", e.Excluded)
 	}

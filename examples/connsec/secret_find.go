@@ -131,7 +131,7 @@ func lookThrough(ctx context.Context, f apisec.Finder, name string, kept map[str
 		return connsec.Report{}, err
 	}
 	defer root.Close()
-	f.FS, f.Dir, f.Name = root.FS(), dir, name
+	f.FS, f.Dir, f.Name = apisec.Folder(root), dir, name
 	if only != "" {
 		f.FS = oneFile{f.FS, only}
 	}
