@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -51,10 +50,16 @@ import (
 //
 // # Traces
 //
-// Files are opened for reading, which may change their time of last access. Git runs once or
-// twice for each repository, on a folder of its own among temporary files, reads no
-// configuration of the repository, asks no server, and writes nothing to it. It does follow
-// objects/info/alternates, wherever those lead.
+// Files are opened for reading, which may change their time of last access. Pipes, sockets and
+// devices are counted and not opened; [Folder] sees to it that none is read that took the place of a
+// file just then. Files that the system makes up (/proc, /sys) may wait, and end with the context.
+//
+// Git runs once to three times for each repository, on a folder of its own among temporary files,
+// in which links lead to the objects. It reads no configuration of the repository, runs no program,
+// asks no server, and writes nothing to it. Repositories that it borrows objects from
+// (objects/info/alternates) are read if they are among the files, and reported if they are not. A
+// repository that has links or pipes among its objects is not shown to git, and reported; one that
+// gets a pipe there just then makes git wait, until the context ends.
 //
 // # Cost
 //
@@ -727,22 +732,14 @@ func (w *worker) openable(name string) {
 
 // pointer follows what the .git of a work tree or submodule says, whose repository is elsewhere.
 func (w *worker) pointer(at place, target string) {
-	dir := path.Join(path.Dir(at.path), filepath.ToSlash(target))
-	if filepath.IsAbs(target) {
-		dir = ""
-		if root, err := filepath.Abs(w.Dir); err == nil && w.Dir != "" {
-			if rel, err := filepath.Rel(root, target); err == nil {
-				dir = filepath.ToSlash(rel)
-			}
-		}
-	}
 	// A submodule's data is in the folder that is named, and that of a work tree two above,
 	// which has it in worktrees/NAME.
-	for _, dir := range []string{dir, path.Dir(path.Dir(dir))} {
-		if fs.ValidPath(dir) && w.repository(dir) {
-			if info, err := fs.Stat(w.FS, path.Join(dir, "objects")); err == nil && info.IsDir() {
-				return
-			}
+	if dir, ok := w.inside(path.Dir(at.path), target); ok {
+		if path.Base(path.Dir(dir)) == "worktrees" {
+			dir = path.Dir(path.Dir(dir))
+		}
+		if w.repository(dir) && w.isFolder(path.Join(dir, "objects")) {
+			return
 		}
 	}
 	w.unread(at, Elsewhere, "its repository is not known to be among these files: look through "+target+" as well")

@@ -15,21 +15,27 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // history searches every object of a repository: all versions of all files, commits and tags,
 // reachable or not, such as what was amended, stashed or reset away.
 //
 // Git runs on a repository of our own that borrows the objects of the other (gitrepository-
-// layout, GIT_OBJECT_DIRECTORY). So it reads no configuration, hook or filter of the
-// repository, which may be anybody's.
+// layout). So it reads no configuration, hook, filter or list of alternates of the repository,
+// which may be anybody's.
 func (w *worker) history(ctx context.Context, dir string) {
 	at := place{path: dir}
 	if w.Dir == "" {
 		w.unread(at, NoHistory, "where the repository lies on disk is not known, so git cannot read it")
 		return
 	}
-	g, err := w.borrow(dir)
+	stores, err := w.stores(dir)
+	if err != nil {
+		w.unread(at, NoHistory, err.Error())
+		return
+	}
+	g, err := w.borrow(dir, stores)
 	if err != nil {
 		w.unread(at, NoHistory, err.Error())
 		return
@@ -158,32 +164,22 @@ type borrowed struct {
 	shallow bool
 }
 
-func (w *worker) borrow(dir string) (borrowed, error) {
+func (w *worker) borrow(dir string, stores []store) (borrowed, error) {
 	program, err := exec.LookPath(w.Git)
 	if err != nil {
 		return borrowed{}, fmt.Errorf("git is not there: %w", errors.Unwrap(err))
-	}
-	objects, err := filepath.Abs(filepath.Join(w.Dir, filepath.FromSlash(dir), "objects"))
-	if err != nil {
-		return borrowed{}, err
-	}
-	// A folder that leads elsewhere by a link is not the one that was looked at.
-	if d, err := os.Lstat(objects); err != nil || !d.IsDir() {
-		return borrowed{}, errors.New("its objects are not where the files are")
 	}
 	tmp, err := os.MkdirTemp("", "connsec-git-")
 	if err != nil {
 		return borrowed{}, bareError(err)
 	}
-	g := borrowed{program: program, dir: tmp, objects: objects}
-	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+	g := borrowed{program: program, dir: tmp}
+	config := ownConfig
 	if w.digits(path.Join(dir, "objects")) == 64 {
-		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
+		config = strings.Replace(config, "version = 0", "version = 1", 1) + "[extensions]\n\tobjectformat = sha256\n"
 	}
-	for _, sub := range []string{"objects", "refs"} {
-		if err == nil {
-			err = os.Mkdir(filepath.Join(tmp, sub), 0o700)
-		}
+	if err = os.Mkdir(filepath.Join(tmp, "refs"), 0o700); err == nil {
+		g.objects, err = assemble(tmp, stores)
 	}
 	// Git has to know where a shallow history ends.
 	var ends strings.Builder
@@ -207,6 +203,10 @@ func (w *worker) borrow(dir string) (borrowed, error) {
 	return g, nil
 }
 
+// ownConfig is the configuration of our repository. What tells git where to find objects and
+// commits quickly is not used: whoever wrote it may have left some out.
+const ownConfig = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tcommitGraph = false\n\tmultiPackIndex = false\n"
+
 func usesSHA256(config string) bool {
 	key, value, _ := strings.Cut(strings.ToLower(config), "objectformat")
 	value = strings.TrimLeft(value, " \t=")
@@ -219,6 +219,7 @@ func (g borrowed) remove() { _ = os.RemoveAll(g.dir) }
 func (g borrowed) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, g.program, args...)
 	cmd.Dir = g.dir
+	cmd.WaitDelay = time.Second // to whatever else holds its output once it was killed
 	cmd.Env = []string{
 		"GIT_DIR=" + g.dir, "GIT_OBJECT_DIRECTORY=" + g.objects,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "HOME=" + g.dir, "XDG_CONFIG_HOME=" + g.dir,

@@ -36,6 +36,12 @@ func newRepository(t *testing.T, dir string, args ...string) *repository {
 
 func (r *repository) run(args ...string) string {
 	r.t.Helper()
+	out, err := r.command(args...).CombinedOutput()
+	require.NoError(r.t, err, "git %v: %s", args, out)
+	return strings.TrimSpace(string(out))
+}
+
+func (r *repository) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(r.git, args...)
 	cmd.Dir = r.dir
 	r.date++
@@ -44,9 +50,7 @@ func (r *repository) run(args ...string) string {
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + r.dir, "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
 		"GIT_AUTHOR_DATE=" + date, "GIT_COMMITTER_DATE=" + date, "PATH=" + os.Getenv("PATH"),
 	}
-	out, err := cmd.CombinedOutput()
-	require.NoError(r.t, err, "git %v: %s", args, out)
-	return strings.TrimSpace(string(out))
+	return cmd
 }
 
 func (r *repository) write(name, text string) {
