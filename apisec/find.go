@@ -29,24 +29,27 @@ import (
 //
 // # Forms
 //
-// A secret is found as it is, in UTF-8, Latin-1 and UTF-16 of both orders; percent-encoded, once
-// or twice, wholly or in part; in the escapes of JSON, C, Python and shells, also of JSON in
-// JSON; in those of XML and HTML; in quoted-printable; in base64 of both alphabets, whatever
-// stands before it (so in Authorization: Basic, and in PowerShell's -EncodedCommand); in
-// hexadecimal, also as a dump with separators; any of these in UTF-16. It may be broken over
-// lines at any one place, by the continuation marks of shells, PowerShell, cmd, YAML and C, by
-// line breaks as in MIME and PEM, or put together from two strings.
+// A secret is found as it is, in UTF-8, Latin-1 and UTF-16 of both orders, and in either case if it
+// is made of 16 or more hexadecimal digits; percent-encoded, once or twice, wholly or in part; in
+// the escapes of JSON, C, Python and shells, also of JSON in JSON; in those of XML and HTML; in
+// quoted-printable; in base64 of both alphabets, whatever stands before it (so in Authorization:
+// Basic, also where it was percent-encoded first as RFC 6749 §2.3.1 wants it, in PowerShell's
+// -EncodedCommand, in base64 of JSON, and in base64 of base64, as in Kubernetes' pull secrets); in
+// hexadecimal, also with separators, and as dumped by xxd in groups of one or two bytes, hexdump
+// -C and od -t x1; any of these in UTF-16, but for xxd's pairs and base64 of base64. It may be
+// broken over lines at any one place, by the continuation marks of shells, PowerShell, cmd, YAML and
+// C, by line breaks as in MIME, quoted-printable and PEM, or put together from two strings.
 //
 // # What is not found
 //
-// A secret in another case, reversed, split over variables, encrypted, hashed, or encoded twice
-// in ways that are not named above (base64 of base64, hex of base64); base64 in lines shorter
-// than 30 characters, or with a mark before each line; the dumps of xxd and hexdump, which have
-// addresses and text between; text in pictures and in the streams of PDF files, in 7z, RAR, xz
-// and zstd, and in password-protected archives. The last two kinds of file are reported as
-// unread, and then nothing passes. Packed parts of other formats (such as PNG, fonts, Windows
-// installers, disk images, databases that compress their pages) are searched as they are, and not
-// reported: that nothing was found says nothing about those.
+// A secret in another case that is not of hexadecimal digits, reversed, split over variables,
+// encrypted, hashed, or encoded twice in ways that are not named above (hex of base64, base64 three
+// times); base64 in lines shorter than 30 characters, or with a mark before each line; dumps of
+// words in the other order (od -x, hexdump without -C); text in pictures and in the streams of PDF
+// files, in 7z, RAR, xz and zstd, and in password-protected archives. The last two kinds of file
+// are reported as unread, and then nothing passes. Packed parts of other formats (such as PNG,
+// fonts, Windows installers, disk images, databases that compress their pages) are searched as they
+// are, and not reported: that nothing was found says nothing about those.
 //
 // # Traces
 //

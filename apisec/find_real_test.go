@@ -2,10 +2,14 @@ package apisec_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,7 +54,7 @@ func TestPlanted(t *testing.T) {
 	root, err := os.OpenRoot(dir)
 	require.NoError(t, err)
 	defer root.Close()
-	e, err := apisec.Find(t.Context(), root.FS(), secrets)
+	e, err := apisec.Find(t.Context(), apisec.Folder(root), secrets)
 	require.NoError(t, err)
 	assert.Empty(t, e.Unread)
 
@@ -78,4 +82,38 @@ func TestPlanted(t *testing.T) {
 	}
 	assert.Empty(t, missed, "missed, in how many containers")
 	assert.Empty(t, hits, "found where nothing was planted")
+}
+
+// TestDumps has programs dump secrets, which begin anywhere in a line.
+func TestDumps(t *testing.T) {
+	xxd, hexdump, od := realsrv.Need(t, "xxd"), realsrv.Need(t, "hexdump"), realsrv.Need(t, "od")
+	dumps := map[string][]string{
+		"xxd": {xxd}, "xxd -u": {xxd, "-u"}, "xxd -g1": {xxd, "-g1"}, "xxd -c32": {xxd, "-c32"}, "xxd -i": {xxd, "-i"}, "xxd -p": {xxd, "-p"},
+		"hexdump -C": {hexdump, "-C"}, "od -t x1": {od, "-t", "x1"}, "od -A x -t x1z": {od, "-A", "x", "-t", "x1z"},
+	}
+	values := map[string]string{"hex": planted, "short": "q7/Zk+2w", "signs": "aB3$x/Y+z=&\"'<>%\\~9k|{}`^;:,Q", "words": "correct horse battery staple", "long": strings.Repeat("Lorem-1psum;", 12)}
+	secrets := map[string]connsec.Secret{}
+	files := fstest.MapFS{}
+	for name, value := range values {
+		secrets[name] = connsec.NewSecret(value)
+		for dump, argv := range dumps {
+			for before := range 17 {
+				cmd := exec.Command(argv[0], argv[1:]...)
+				cmd.Stdin = strings.NewReader(strings.Repeat("x", before) + value + "\nand more text, as it may stand behind")
+				out, err := cmd.Output()
+				require.NoError(t, err, dump)
+				files[fmt.Sprintf("%s %s %d", name, dump, before)] = &fstest.MapFile{Data: out}
+			}
+		}
+	}
+	e, err := apisec.Find(t.Context(), files, secrets)
+	require.NoError(t, err)
+	for _, h := range e.Hits {
+		secret, _, _ := strings.Cut(h.Path, " ")
+		assert.Equal(t, secret, h.Secret, h.Path)
+		if strings.HasPrefix(h.Form, "hex") { // and not in the text beside, where a short one may stand as it is
+			delete(files, h.Path)
+		}
+	}
+	assert.Empty(t, slices.Sorted(maps.Keys(files)), "what was missed")
 }

@@ -110,7 +110,7 @@ func TestFind(t *testing.T) {
 		{"zip", fstest.MapFS{"b.zip": file(zipped(t, map[string]string{"x": planted}))}, []apisec.Hit{{Path: "b.zip", Member: "x", Form: "verbatim", Line: 1, Column: 1}}},
 		{"binary", fstest.MapFS{"a.exe": file("MZ\x00\x00\n\n" + planted + "\x00")}, []apisec.Hit{{Path: "a.exe", Form: "verbatim", Offset: 6}}},
 		{"UTF-16", fstest.MapFS{"a.txt": file("\xff\xfea\x00\n\x00" + strings.Join(strings.Split(planted, ""), "\x00") + "\x00")}, []apisec.Hit{{Path: "a.txt", Form: "UTF-16LE", Line: 2, Column: 2, Offset: 6}}},
-		{"other case", fstest.MapFS{"a": file(strings.ToUpper(planted))}, nil},
+		{"other case", fstest.MapFS{"a": file(strings.ToUpper(planted))}, []apisec.Hit{{Path: "a", Form: "verbatim, in the other case", Line: 1, Column: 1}}},
 		{"all but the last", fstest.MapFS{"a": file(planted[:39])}, nil},
 		{"nothing", fstest.MapFS{"a": file("nothing")}, nil},
 	}

@@ -20,6 +20,7 @@ const (
 	quotes                        // '' in SQL, '\'' in a shell, `$ in PowerShell
 	broken                        // over lines, or put together from strings
 	separators                    // 61:62:63
+	cased                         // in the other case
 )
 
 // spot is a place in the text up to which a needle was followed.
@@ -62,6 +63,10 @@ func (n *needle) follow(text []byte, at, unit int, m *scratch) (begin, end int, 
 				ways = n.ways(text, b, n.units[i], ways[:0])
 				next = merge(next, s.how|h, ways)
 			}
+			if b := n.dumpLine(text, s.at); b > s.at {
+				ways = n.ways(text, b, n.units[i], ways[:0])
+				next = merge(next, s.how|broken, ways)
+			}
 		}
 		if len(next) == 0 {
 			return 0, 0, 0, false
@@ -84,6 +89,9 @@ func (n *needle) follow(text []byte, at, unit int, m *scratch) (begin, end int, 
 				}
 				if to, h := n.gap(text, b); to == s.at {
 					next = merge(next, s.how|h, n.waysBack(text, b, n.units[i], m))
+				}
+				if n.dumpLine(text, b) == s.at {
+					next = merge(next, s.how|broken, n.waysBack(text, b, n.units[i], m))
 				}
 			}
 		}
@@ -150,7 +158,11 @@ func (n *needle) ways(text []byte, at int, u unit, out []spot) []spot {
 	rest := text[at:]
 	c := rest[0]
 	if c == u.lit[0] && (len(u.lit) == 1 || bytes.HasPrefix(rest, []byte(u.lit))) || u.alt != 0 && c == u.alt {
-		out = append(out, spot{at + max(len(u.lit), 1), 0})
+		how := traits(0)
+		if c != u.lit[0] && n.writing == asText {
+			how = cased
+		}
+		out = append(out, spot{at + max(len(u.lit), 1), how})
 	}
 	if !beginsEscape[c] {
 		return out
@@ -389,6 +401,50 @@ func (n *needle) gap(text []byte, at int) (int, traits) {
 		return at + i, broken
 	}
 	return at, 0
+}
+
+// dumpLine returns the end of what a dump has between two of its lines: the bytes as text, a line
+// break, and the address of the next, as written by xxd, hexdump -C, od and Format-Hex. Without
+// that it returns the place itself.
+func (n *needle) dumpLine(text []byte, at int) int {
+	if n.writing != asHex || at == 0 {
+		return at
+	}
+	if _, ok := hexDigit(text[at-1]); !ok {
+		return at
+	}
+	rest := text[at:min(len(text), at+maxBreak)]
+	if len(rest) == 0 || strings.IndexByte(" \t\r\n", rest[0]) < 0 {
+		return at
+	}
+	i := bytes.IndexByte(rest, '\n') + 1
+	if i == 0 {
+		return at
+	}
+	if bytes.HasPrefix(rest[i:], []byte("0x")) {
+		i += 2
+	}
+	digits := i
+	for i < len(rest) && i-digits <= 16 {
+		if _, ok := hexDigit(rest[i]); !ok {
+			break
+		}
+		i++
+	}
+	if i-digits < 4 || i-digits > 16 {
+		return at
+	}
+	if i < len(rest) && rest[i] == ':' {
+		i++
+	}
+	spaces := i
+	for i < len(rest) && (rest[i] == ' ' || rest[i] == '\t') {
+		i++
+	}
+	if i == spaces || i == len(rest) {
+		return at
+	}
+	return at + i
 }
 
 // lineBreak reads marks that continue a line (\ in shells, YAML and C, ` in PowerShell, ^ in

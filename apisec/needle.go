@@ -38,9 +38,10 @@ const (
 type needle struct {
 	secret  int
 	writing writing
-	// wide says that it is the secret in UTF-16LE that was encoded, as PowerShell's
-	// -EncodedCommand and registry exports do.
-	wide  bool
+	// of says what was encoded, if it is not the secret as it is: "UTF-16LE", as for PowerShell's
+	// -EncodedCommand and in registry exports, "base64", as in Kubernetes' pull secrets, or
+	// "percent-encoded text", as RFC 6749 §2.3.1 has it in Authorization: Basic.
+	of    string
 	units []unit
 	span  int // bytes that a match takes at most, in an 8-bit text
 	forms []form
@@ -60,6 +61,11 @@ type form struct {
 	starts []int // where each unit begins in text
 	// literal says that nothing is escaped in it, so that comparing bytes is enough.
 	literal bool
+	// dumped is how many characters one byte of the secret takes in a dump, whose lines and groups
+	// of 8, 12, 16 or more bytes have other text between; 0: it is no dump.
+	dumped float64
+	// narrow says that it is not looked for in UTF-16.
+	narrow bool
 }
 
 // needlesOf returns all that is to be looked for to find one secret.
@@ -72,12 +78,25 @@ func needlesOf(secret int, value string) []needle {
 	for i, text := range texts {
 		n := needle{secret: secret, writing: asText}
 		if n.units = unitsOf(text, i > 0); len(n.units) > 0 {
+			n.eitherCase(text)
 			out = append(out, n.withTextForms())
 		}
-		out = append(out, encodedNeedles(secret, text, false)...)
+		out = append(out, base64Needles(secret, text, "")...)
+		out = append(out, hexNeedle(secret, text, ""))
 	}
 	if utf8.ValidString(value) {
-		out = append(out, encodedNeedles(secret, string(wideBytes(value, false)), true)...)
+		wide := string(wideBytes(value, false))
+		out = append(out, base64Needles(secret, wide, "UTF-16LE")...)
+		out = append(out, hexNeedle(secret, wide, "UTF-16LE"))
+	}
+	for _, inner := range base64Texts(value) {
+		out = append(out, base64Needles(secret, inner, "base64")...)
+	}
+	for _, escaped := range distinct(value, url.QueryEscape(value), url.PathEscape(value)) {
+		out = append(out, base64Needles(secret, escaped, "percent-encoded text")...)
+	}
+	for _, escaped := range distinct(value, formOf(unitsOf(value, false), jsonEscaped("")).text, formOf(unitsOf(value, false), jsonEscaped("<>&")).text) {
+		out = append(out, base64Needles(secret, escaped, "JSON")...)
 	}
 	for i := range out {
 		n := &out[i]
@@ -87,6 +106,38 @@ func needlesOf(secret int, value string) []needle {
 		n.forms = slices.CompactFunc(n.forms, func(a, b form) bool { return a.text == b.text })
 	}
 	return out
+}
+
+// distinct returns the texts that differ from the first, each once.
+func distinct(first string, texts ...string) []string {
+	var out []string
+	for _, text := range texts {
+		if text != first && !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// eitherCase lets a secret of hexadecimal digits, such as a GUID, stand in the other case: whoever
+// reads it knows how to write it. Of other secrets that would be another one.
+func (n *needle) eitherCase(text string) {
+	const least = 16
+	lower, upper := strings.ToLower(text), strings.ToUpper(text)
+	if len(text) < least || strings.Trim(lower, "0123456789abcdef-") != "" || text != lower && text != upper {
+		return
+	}
+	for i := range n.units {
+		switch c := text[i]; c {
+		case lower[i]:
+			n.units[i].alt = upper[i]
+		default:
+			n.units[i].alt = lower[i]
+		}
+		if n.units[i].alt == text[i] {
+			n.units[i].alt = 0
+		}
+	}
 }
 
 // singleByte is the text in Windows-1252's part that is Latin-1, if it differs from UTF-8.
@@ -165,6 +216,12 @@ func (n needle) withTextForms() needle {
 	foreign := func(u unit) bool { return len(u.lit) > 1 || u.lit[0] >= utf8.RuneSelf || u.lit[0] == '=' }
 
 	each(literal)
+	each(func(u unit) string {
+		if u.alt != 0 {
+			return string(rune(u.alt))
+		}
+		return u.lit
+	})
 	each(some(special, bytewise("%%%02X")))
 	each(some(special, bytewise("%%%02x")))
 	each(some(func(unit) bool { return true }, func(u unit) string { return url.QueryEscape(u.lit) }))
@@ -180,6 +237,7 @@ func (n needle) withTextForms() needle {
 	each(jsonEscaped("<>&"))
 	each(jsonEscaped("<>&'+"))
 	each(some(special, bytewise("%%25%02X")))
+	each(some(special, bytewise("%%25%02x")))
 	each(func(u unit) string { return url.QueryEscape(url.QueryEscape(u.lit)) })
 	each(func(u unit) string {
 		return strings.ReplaceAll(strings.ReplaceAll(jsonEscaped("")(u), `\`, `\\`), `"`, `\"`)
@@ -263,15 +321,30 @@ var xmlEntities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"
 
 func xmlEscaped(u unit) string { return xmlEntities.Replace(u.lit) }
 
-// encodedNeedles are base64 at its three alignments (RFC 4648 §4 and §5) and hexadecimal.
-func encodedNeedles(secret int, data string, wide bool) []needle {
-	var out []needle
+// base64Texts are what base64 (RFC 4648 §4 and §5) makes of data at each of its three alignments.
+// What comes before and behind is not known, so the characters that also hold bits of that are
+// left off.
+func base64Texts(data string) []string {
+	var out []string
 	for ahead := range 3 {
-		// What comes before and behind the secret is not known, so the characters that also
-		// hold bits of that are left off.
 		text := base64.StdEncoding.EncodeToString(slices.Concat(make([]byte, ahead), []byte(data), make([]byte, 3)))
 		text = text[(8*ahead+5)/6 : 8*(ahead+len(data))/6]
-		n := needle{secret: secret, writing: asBase64, wide: wide}
+		out = append(out, text)
+		if forURLs := strings.NewReplacer("+", "-", "/", "_").Replace(text); forURLs != text {
+			out = append(out, forURLs)
+		}
+	}
+	return out
+}
+
+// base64Needles are the data in base64, in both alphabets.
+func base64Needles(secret int, data, of string) []needle {
+	var out []needle
+	for _, text := range base64Texts(data) {
+		if strings.ContainsAny(text, "-_") { // which the needle of the other alphabet finds
+			continue
+		}
+		n := needle{secret: secret, writing: asBase64, of: of}
 		for i := range len(text) {
 			u := unit{lit: text[i : i+1], r: rune(text[i])}
 			switch text[i] {
@@ -292,10 +365,16 @@ func encodedNeedles(secret int, data string, wide bool) []needle {
 				}
 				return u.lit
 			}))
+			n.forms[len(n.forms)-1].narrow = of == "base64"
 		}
 		out = append(out, n)
 	}
-	n := needle{secret: secret, writing: asHex, wide: wide}
+	return out
+}
+
+// hexNeedle is the data in hexadecimal, in one piece, with separators, and as programs dump it.
+func hexNeedle(secret int, data, of string) needle {
+	n := needle{secret: secret, writing: asHex, of: of}
 	lower := hex.EncodeToString([]byte(data))
 	for i := range len(lower) {
 		u := unit{lit: lower[i : i+1], r: rune(lower[i])}
@@ -305,18 +384,31 @@ func encodedNeedles(secret int, data string, wide bool) []needle {
 		n.units = append(n.units, u)
 	}
 	n.forms = append(n.forms, formOf(n.units, func(u unit) string { return u.lit }), formOf(n.units, func(u unit) string { return strings.ToUpper(u.lit) }))
-	for _, between := range []string{":", " ", ",", "-", ", 0x", `\x`} {
-		for _, digits := range []func(string) string{strings.ToLower, strings.ToUpper} {
-			first := true
-			n.forms = append(n.forms, formOf(n.units, func(u unit) string {
-				if first = !first; first { // the second of two digits
-					return digits(u.lit) + between
+	for _, digits := range []func(string) string{strings.ToLower, strings.ToUpper} {
+		// between is what stands behind a byte, by its number.
+		each := func(between func(int) string) form {
+			i := 0
+			return formOf(n.units, func(u unit) string {
+				if i++; i%2 != 0 {
+					return digits(u.lit)
 				}
-				return digits(u.lit)
-			}))
+				return digits(u.lit) + between(i/2)
+			})
+		}
+		for _, between := range []string{":", " ", ",", "-", ", 0x", `\x`} {
+			f := each(func(int) string { return between })
+			if between == " " || between == ", 0x" { // hexdump -C, od -t x1; xxd -i
+				f.dumped = float64(2 + len(between))
+			}
+			n.forms = append(n.forms, f)
+		}
+		for odd := range 2 { // xxd, by whether the first byte is the second of a pair
+			f := each(func(i int) string { return strings.Repeat(" ", (i+odd+1)%2) })
+			f.dumped, f.narrow = 2.5, true
+			n.forms = append(n.forms, f)
 		}
 	}
-	return append(out, n)
+	return n
 }
 
 // widened is the form in UTF-16, of which it takes two bytes for each character. Characters

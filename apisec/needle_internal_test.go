@@ -46,7 +46,7 @@ func TestForms(t *testing.T) {
 			for j := range n.forms {
 				forms := []form{n.forms[j]}
 				for _, order := range []bool{false, true} {
-					if f, ok := n.forms[j].widened(order); ok {
+					if f, ok := n.forms[j].widened(order); ok && !n.forms[j].narrow {
 						forms = append(forms, f)
 					}
 				}

@@ -241,18 +241,18 @@ func describe(n *needle, w width, how traits) string {
 		parts = append(parts, "base64")
 	case n.writing == asHex:
 		parts = append(parts, "hex")
-	case how&^broken == 0 && w == narrow:
+	case how&^(broken|cased) == 0 && w == narrow:
 		parts = append(parts, "verbatim")
 	}
-	if n.wide {
-		parts[0] += " of UTF-16LE"
+	if n.of != "" {
+		parts[0] += " of " + n.of
 	}
 	for _, t := range []struct {
 		traits
 		name string
 	}{
 		{percents, "percent-encoded"}, {escapes, "string-escaped"}, {entities, "XML-escaped"}, {quoted, "quoted-printable"}, {quotes, "quoted"},
-		{separators, "with separators"}, {broken, "split"},
+		{separators, "with separators"}, {broken, "split"}, {cased, "in the other case"},
 	} {
 		if how&t.traits != 0 {
 			parts = append(parts, t.name)

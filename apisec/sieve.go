@@ -2,6 +2,7 @@ package apisec
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"strings"
 )
@@ -64,6 +65,9 @@ func newSieve(values []string) *sieve {
 			f := &n.forms[j]
 			f.literal = f.text == litOf(n)
 			s.add(n, f, narrow)
+			if f.narrow {
+				continue
+			}
 			if w, ok := f.widened(false); ok {
 				s.add(n, &w, littleEndian)
 			}
@@ -99,13 +103,26 @@ func (s *sieve) add(n *needle, f *form, w width) {
 		gram = 8
 	}
 	starts := []int{}
-	if f.literal && len(f.text) <= 256 {
+	window := s.stride + gram - 1
+	switch {
+	case f.literal && !f.narrow && len(f.text) <= 256:
 		// The secret itself is met wherever enough of it stands in one piece.
 		for at := 0; at+gram <= len(f.text); at += s.stride {
 			starts = append(starts, min(at, max(len(f.text)-gram-s.stride+1, 0)))
 		}
-	} else {
-		starts = append(starts, best(f.text[:half], s.stride+gram-1), half+best(f.text[half:], s.stride+gram-1))
+	case f.dumped > 0 && w == narrow:
+		// Wherever the groups of 8, 12 or 16 bytes begin, a seam is in one of two windows at most
+		// that are four bytes apart, or four and some multiples of eight.
+		first := int(float64(best(f.text[:half], window)) / f.dumped)
+		second := first + 4
+		for int(float64(second)*f.dumped) < half || (second-first)%12 == 0 {
+			second += 8
+		}
+		for _, b := range []int{first, second} {
+			starts = append(starts, max(0, min(int(math.Ceil(float64(b)*f.dumped)), len(f.text)-window)))
+		}
+	default:
+		starts = append(starts, best(f.text[:half], window), half+best(f.text[half:], window))
 	}
 	seen := map[int]bool{}
 	for _, start := range starts {

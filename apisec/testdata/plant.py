@@ -18,6 +18,8 @@ def encodings(s):
     yield "quote lower", b"s=", re.sub("%..", lambda m: m.group().lower(), urllib.parse.quote(s, safe="")).encode()
     yield "quote all", b"s=", b"".join(b"%%%02X" % c for c in u)
     yield "quote twice", b"redirect=", urllib.parse.quote(urllib.parse.quote(s, safe=""), safe="").encode()
+    yield "quote twice lower", b"redirect=", re.sub("%25..", lambda m: m.group().lower(), urllib.parse.quote(urllib.parse.quote(s, safe=""), safe="")).encode()
+    yield "quote all lower", b"s=", b"".join(b"%%%02x" % c for c in u)
     yield "quote half", b"s=", b"".join(b"%%%02x" % c if i % 13 == 0 else bytes([c]) if chr(c).isalnum() and c < 128 else b"%%%02X" % c for i, c in enumerate(u))
     j = json.dumps(s)[1:-1]
     yield "json", b'{"client_secret": "', j.encode()
@@ -48,7 +50,13 @@ def encodings(s):
     yield "base64 pem", b"-----BEGIN X-----\n", "\n".join(textwrap.wrap(base64.b64encode(b"." * 33 + u + b"." * 40).decode(), 64)).encode()
     yield "base64 indented", b"data: |\n", b"\n".join(b"    " + l for l in base64.encodebytes(b"-" * 51 + u + b"." * 4).splitlines())
     yield "base64 lines in json", b'{"pem": "', json.dumps(base64.encodebytes(b"." * 40 + u + b"." * 40).decode())[1:-1].encode()
-    yield "base64 of base64", b"Basic ", None
+    for k in range(3):
+        inner = base64.b64encode(b'{"auths": {"registry": {"auth": "'[: 30 + k] + base64.b64encode(b"id:"[:k] + u) + b'"}}}')
+        yield "base64 of base64 +%d" % k, b".dockerconfigjson: ", inner
+    yield "base64 url of base64", b"s: ", base64.urlsafe_b64encode(base64.b64encode(b"client:" + u))
+    yield "base64 of base64 url", b"s: ", base64.b64encode(b"." + base64.urlsafe_b64encode(b"client:" + u))
+    yield "basic auth of RFC 6749", b"Authorization: Basic ", base64.b64encode(("my+id:" + urllib.parse.quote_plus(s)).encode())
+    yield "base64 of json", b"data: ", base64.b64encode(json.dumps({"client_secret": s, "id": 7}).encode())
     yield "powershell -EncodedCommand", b"powershell -enc ", base64.b64encode(("$s = '" + s + "'").encode("utf-16-le"))
     yield "hex", b"0x", binascii.hexlify(u)
     yield "hex upper", b"0x", binascii.hexlify(u).upper()
