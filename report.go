@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Position is a place in a text file, counted from 1; Column counts bytes. Line 0 means the
-// file as a whole.
+// Position is a place in a text file, counted from 1. Column counts Unicode code points, as SARIF
+// does, unless a field says otherwise; 0 means the line as a whole. Line 0 means the file as a whole.
 type Position struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`

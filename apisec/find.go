@@ -165,8 +165,9 @@ type Hit struct {
 	// InName says that the path itself holds the secret. Then Path and Member say REDACTED there.
 	InName bool `json:"in_name,omitempty"`
 
-	// Line and Column count from 1, and bytes; both are 0 where there is no text. Offset counts
-	// from 0. All three count in the member or object, if it is in one.
+	// Line and Column count from 1, and Unicode code points; both are 0 where there is no text, or
+	// one in UTF-16 that does not say so by a byte order mark. Offset counts bytes, from 0. All
+	// three count in the member or object, if it is in one.
 	Line   int   `json:"line,omitempty"`
 	Column int   `json:"column,omitempty"`
 	Offset int64 `json:"offset"`

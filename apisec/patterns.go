@@ -45,7 +45,7 @@ func (s *searcher) scanPatterns(text []byte, limit int, base int64, lines *lineC
 					continue
 				}
 				m := match{secret: -1, pattern: p.name, value: value, begin: base + int64(begin), form: "verbatim"}
-				m.line, m.column = lines.at(text, begin, base, false)
+				m.line, m.column = lines.at(text, base, begin, narrow)
 				report(m)
 			}
 		}

@@ -1,7 +1,6 @@
 package apisec
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -109,7 +108,7 @@ func readFull(in io.Reader, buf []byte) (n int, err error) {
 func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Reader, report func(match)) (int64, error) {
 	s.reset()
 	text, base, from := head, int64(0), 0
-	lines := lineCounter{text: bytes.IndexByte(head[:min(len(head), 8<<10)], 0) < 0}
+	lines := newLineCounter(head)
 	for {
 		limit := len(text)
 		if err == nil {
@@ -129,7 +128,7 @@ func (s *searcher) search(ctx context.Context, head []byte, err error, in io.Rea
 			return base + int64(len(text)), context.Cause(ctx)
 		}
 		drop := max(0, min(from, limit)-s.overlap)
-		lines.drop(text, drop, base)
+		lines.drop(text, base, drop)
 		n := copy(s.buf, text[drop:])
 		s.forget()
 		base, from = base+int64(drop), from-drop
@@ -183,7 +182,7 @@ func (s *searcher) compare(text []byte, p int, base int64, a *anchor, lines *lin
 	}
 	s.past[n.secret] = base + int64(end)
 	m := match{secret: n.secret, form: describe(n, order, how), begin: base + int64(begin), end: base + int64(end)}
-	m.line, m.column = lines.at(text, begin, base, order != narrow)
+	m.line, m.column = lines.at(text, base, begin, order)
 	report(m)
 }
 
@@ -274,7 +273,7 @@ func (s *searcher) inBytes(text string) ([]match, string) {
 	}
 	s.reset()
 	var found []match
-	s.scan([]byte(text), 0, len(text), 0, &lineCounter{}, func(m match) { found = append(found, m) })
+	s.scan([]byte(text), 0, len(text), 0, &lineCounter{encoding: noText}, func(m match) { found = append(found, m) })
 	if len(found) == 0 {
 		return nil, text
 	}
@@ -289,40 +288,4 @@ func (s *searcher) inBytes(text string) ([]match, string) {
 	}
 	b.WriteString(text[at:])
 	return found, b.String()
-}
-
-// lineCounter tells the lines and columns of a stream.
-type lineCounter struct {
-	text  bool
-	line  int   // that the buffer begins in, from 0
-	begin int64 // of that line
-	// The place that was asked for last, from which the next is counted on.
-	asked, askedLine int
-	askedBegin       int64 // of its line
-}
-
-// drop notes that the first bytes of the buffer go.
-func (l *lineCounter) drop(text []byte, n int, base int64) {
-	l.line += bytes.Count(text[:n], []byte{'\n'})
-	if i := bytes.LastIndexByte(text[:n], '\n'); i >= 0 {
-		l.begin = base + int64(i) + 1
-	}
-	l.asked, l.askedLine, l.askedBegin = 0, 0, l.begin
-}
-
-// at returns line and column of a place in the buffer, counted from 1; zeros, if this is no text.
-func (l *lineCounter) at(text []byte, place int, base int64, wide bool) (line, column int) {
-	if !l.text && !wide {
-		return 0, 0
-	}
-	if place < l.asked {
-		l.asked, l.askedLine, l.askedBegin = 0, 0, l.begin
-	}
-	between := text[l.asked:place]
-	if i := bytes.LastIndexByte(between, '\n'); i >= 0 {
-		l.askedLine += bytes.Count(between, []byte{'\n'})
-		l.askedBegin = base + int64(l.asked+i) + 1
-	}
-	l.asked = place
-	return l.line + l.askedLine + 1, int(base + int64(place) - l.askedBegin + 1)
 }

@@ -41,6 +41,7 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"htps:\n  - host: a\n", `d.yaml:1:1: unknown key "htps"; did you mean "https"?`},
 		{"https:\n  - hots: a\n", `d.yaml:2:5: https[0]: unknown key "hots"; did you mean "host"?`},
 		{"https:\n  - host: a\n    zzzzzzzz: 1\n", `d.yaml:3:5: https[0]: unknown key "zzzzzzzz"; known are host, port, path, connect`},
+		{"https: [{host: \"é😀\", zzzzzzzz: 1}]\n", `d.yaml:1:22: https[0]: unknown key "zzzzzzzz"`}, // columns are characters
 		{"https:\n  - host: a\n    port: 70000\n", "d.yaml:3:11: https[0].port: 70000 is too large (at most 65535)"},
 		{"https:\n  - host: a\n    port: many\n", "d.yaml:3:11: https[0].port: want a whole number"},
 		{"https:\n  - host: a\n    port: -1\n", "d.yaml:3:11: https[0].port: want a number that is not negative"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -65,7 +66,7 @@ func TestParseConfig(t *testing.T) {
 			d := c.Definitions[tc.defs-1]
 			assert.Equal(t, configURL, d.URL.Text)
 			assert.Equal(t, "marketing.example.com", d.Host())
-			assert.Equal(t, connsec.Position{File: tc.file, Line: strings.Count(before, "\n") + 1, Column: len(before) - strings.LastIndex(before, "\n")}, d.URL.Source)
+			assert.Equal(t, connsec.Position{File: tc.file, Line: strings.Count(before, "\n") + 1, Column: 1 + utf8.RuneCountInString(strings.TrimPrefix(before[strings.LastIndexByte(before, '\n')+1:], "\ufeff"))}, d.URL.Source)
 			assert.Empty(t, d.Computed)
 		})
 	}

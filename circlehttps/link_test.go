@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/circlehttps"
 	"github.com/connsec/connsec/internal/ruletest"
 )
@@ -249,4 +251,24 @@ func TestLinkShown(t *testing.T) {
 	assert.Equal(t, "http://…@a.example:8080/x/…/y", l.URL)
 	assert.Equal(t, "a.example", l.Host)
 	assert.Equal(t, "8080", l.Port)
+}
+
+// TestColumns counts characters in UTF-8, wherever they stand, and bytes in a code page.
+func TestColumns(t *testing.T) {
+	pad := strings.Repeat("é€😀", 400)
+	for name, before := range map[string]string{
+		"ASCII": "<p>", "letters": "<p>Größe 😀", "further down": "<p>ü\n<!-- " + pad + " -->\n<b>été</b>", "long line": "<p>" + pad, "mark": "\ufeff<p>é",
+		"code page": "<p>Gr\xf6\xdfe\xab", "ends with one": "<p>é",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := circlehttps.Site{FS: mapFS(map[string]string{"a.html": before + `<img src="http://a.example/a.png"> <img src="http://a.example/é.png">`})}.Scan(t.Context())
+			require.NoError(t, err)
+			require.Len(t, s.Links, 2)
+			last := before[strings.LastIndexByte(before, '\n')+1:]
+			column := 1 + utf8.RuneCountInString(strings.TrimPrefix(last, "\ufeff")) + len(`<img src="`)
+			line := 1 + strings.Count(before, "\n")
+			assert.Equal(t, connsec.Position{File: "a.html", Line: line, Column: column}, s.Links[0].Source)
+			assert.Equal(t, connsec.Position{File: "a.html", Line: line, Column: column + len(`http://a.example/a.png"> <img src="`)}, s.Links[1].Source)
+		})
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -313,10 +314,21 @@ func FuzzScan(f *testing.F) {
 		for _, l := range s.Links {
 			require.True(t, l.Source.Line >= 1 && l.Source.Line <= len(lines), l.Source)
 			line := lines[l.Source.Line-1]
-			require.True(t, l.Source.Column >= 1 && l.Source.Column <= len(line)+1, l.Source)
+			if l.Source.Line == 1 {
+				line = bytes.TrimPrefix(line, []byte("\ufeff"))
+			}
+			// Columns are characters, of UTF-8 or of a code page.
+			characters := make([]rune, len(line))
+			for i, c := range line {
+				characters[i] = rune(c)
+			}
+			if utf8.Valid(text) {
+				characters = []rune(string(line))
+			}
+			require.True(t, l.Source.Column >= 1 && l.Source.Column <= len(characters)+1, l.Source)
 			// Written plainly, the address begins where the place says.
-			if rest := line[l.Source.Column-1:]; len(rest) > 0 && strings.IndexByte(`&\%`, rest[0]) < 0 {
-				require.Contains(t, "hHwW", string(rest[:1]), "%s %q", l.Source, rest)
+			if rest := characters[l.Source.Column-1:]; len(rest) > 0 && !strings.ContainsRune(`&\%`, rest[0]) {
+				require.Contains(t, "hHwW", string(rest[:1]), "%s %q", l.Source, string(rest))
 			}
 		}
 		for _, finding := range s.Judge(circlehttps.Project{}).Findings {

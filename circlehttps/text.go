@@ -2,6 +2,7 @@ package circlehttps
 
 import (
 	"bytes"
+	"encoding/binary"
 	"html"
 	"slices"
 	"unicode/utf16"
@@ -287,7 +288,13 @@ type lines struct {
 	file   string
 	src    []byte
 	starts []int32
+	// inner is how many bytes in front of each block of innerBlock bytes are inside of a
+	// character of UTF-8, and not its first. Nil: none is, or the file is in a code page.
+	inner []int32
 }
+
+// innerBlock is how many bytes one position costs at most, however long its line is.
+const innerBlock = 512
 
 func newLines(file string, src []byte) *lines { return &lines{file: file, src: src} }
 
@@ -302,11 +309,59 @@ func (l *lines) position(off int) connsec.Position {
 			at += i + 1
 			l.starts = append(l.starts, int32(at))
 		}
+		l.countInner()
 	}
 	off = min(max(off, 0), len(l.src))
 	line, found := slices.BinarySearch(l.starts, int32(off))
 	if !found {
 		line--
 	}
-	return connsec.Position{File: l.file, Line: line + 1, Column: off - int(l.starts[line]) + 1}
+	begin := int(l.starts[line])
+	if line == 0 && bytes.HasPrefix(l.src, []byte("\ufeff")) { // which no editor counts
+		begin = min(len("\ufeff"), off)
+	}
+	return connsec.Position{File: l.file, Line: line + 1, Column: off - l.innerTo(off) - (begin - l.innerTo(begin)) + 1}
+}
+
+func (l *lines) countInner() {
+	if ascii(l.src) || !utf8.Valid(l.src) {
+		return
+	}
+	n := int32(0)
+	for i, c := range l.src {
+		if i%innerBlock == 0 {
+			l.inner = append(l.inner, n)
+		}
+		if !utf8.RuneStart(c) {
+			n++
+		}
+	}
+}
+
+func ascii(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.LittleEndian.Uint64(text)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *lines) innerTo(off int) int {
+	if l.inner == nil {
+		return 0
+	}
+	block := min(off/innerBlock, len(l.inner)-1)
+	n := int(l.inner[block])
+	for _, c := range l.src[block*innerBlock : off] {
+		if !utf8.RuneStart(c) {
+			n++
+		}
+	}
+	return n
 }

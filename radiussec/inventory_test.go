@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/realsrv"
@@ -313,6 +314,21 @@ const npsExport = `<?xml version="1.0"?>
 </Children></Clients></Children></Microsoft_Radius_Protocol></Children></Protocols>
 </Children></Microsoft_Internet_Authentication_Service></Children></Root>
 `
+
+// TestNPSColumns counts characters, in an export that is one line.
+func TestNPSColumns(t *testing.T) {
+	const text = `<Root><Microsoft_Internet_Authentication_Service><Clients><Children><A name="Büro 😀"><Properties><IP_Address>192.0.2.1</IP_Address></Properties></A>` +
+		`<B name="Küche"><Properties><IP_Address>192.0.2.2</IP_Address></Properties></B></Children></Clients></Microsoft_Internet_Authentication_Service></Root>`
+	for _, first := range []string{"", "\n\n", "<!-- é -->\n"} {
+		inv, err := radiussec.ReadNPS(strings.NewReader(first + text))
+		require.NoError(t, err)
+		require.Len(t, inv.Clients, 2)
+		for i, tag := range []string{`"Büro 😀">`, `"Küche">`} {
+			before, _, _ := strings.Cut(text, tag)
+			assert.Equal(t, connsec.Position{Line: 1 + strings.Count(first, "\n"), Column: utf8.RuneCountInString(before+tag) + 1}, inv.Clients[i].Source)
+		}
+	}
+}
 
 func TestReadNPS(t *testing.T) {
 	utf16le := []byte{0xff, 0xfe}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/connsec/connsec"
 )
@@ -48,6 +49,7 @@ func ReadNPS(r io.Reader) (Inventory, error) {
 		field    string
 		has      map[string]bool
 		text     bytes.Buffer
+		columns  counter
 	)
 	for {
 		token, err := d.Token()
@@ -73,7 +75,8 @@ func ReadNPS(r io.Reader) (Inventory, error) {
 						client.Name = a.Value
 					}
 				}
-				client.Source = connsec.Position{Line: line, Column: column}
+				end := int(d.InputOffset())
+				client.Source = connsec.Position{Line: line, Column: columns.at(data, end-column+1, end)}
 			case client != nil && n == depth+2 && names[n-2] == "Properties":
 				field = t.Name.Local
 				text.Reset()
@@ -102,6 +105,18 @@ func ReadNPS(r io.Reader) (Inventory, error) {
 		return Inventory{}, errors.New("radiussec: this is no export of NPS: there is no element Microsoft_Internet_Authentication_Service")
 	}
 	return inv, nil
+}
+
+// counter counts characters from where a line begins. It goes on from the place before, since an
+// export may be one long line.
+type counter struct{ begin, end, n int }
+
+func (c *counter) at(data []byte, begin, end int) (column int) {
+	if c.begin != begin || c.end > end {
+		*c = counter{begin: begin, end: begin}
+	}
+	c.n, c.end = c.n+utf8.RuneCount(data[c.end:end]), end
+	return c.n + 1
 }
 
 func (c *ClientEntry) property(field, value string) {

@@ -137,7 +137,7 @@ func writeSARIF(w *bufio.Writer, reports []connsec.Report, opts Options) error {
 	run := sarifRun{
 		Tool:        sarifTool{sarifDriver{Name: "connsec", SemanticVersion: opts.Version, Rules: []sarifRule{}}},
 		Invocations: []sarifInvocation{{ExecutionSuccessful: true}},
-		ColumnKind:  "unicodeCodePoints",
+		ColumnKind:  "unicodeCodePoints", // as connsec.Position has them
 		Results:     []sarifResult{},
 	}
 	var start time.Time
@@ -218,8 +218,7 @@ func sarifResultOf(target string, f connsec.Finding, ruleIndex int, seen map[str
 		at.PhysicalLocation = &sarifPhysical{}
 		at.PhysicalLocation.ArtifactLocation.URI = fileURI(f.Source.File)
 		if f.Source.Line > 0 {
-			// Columns are counted in bytes there and in characters here. They are equal
-			// unless something that is not ASCII stands before on the line.
+			// Without a column, the region is the line (sections 3.30.6 and 3.30.8).
 			at.PhysicalLocation.Region = &sarifRegion{f.Source.Line, max(f.Source.Column, 0)}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/connsec/connsec"
 )
@@ -163,7 +164,7 @@ func ParseDSN(text string, driver Driver) (Config, error) {
 func position(text string, at int) connsec.Position {
 	at = min(at, len(text))
 	line := 1 + strings.Count(text[:at], "\n")
-	return connsec.Position{Line: line, Column: at - strings.LastIndexByte(text[:at], '\n')}
+	return connsec.Position{Line: line, Column: 1 + utf8.RuneCountInString(text[strings.LastIndexByte(text[:at], '\n')+1:at])}
 }
 
 // formOf tells the form by the scheme, by the driver that was named, and by the keys that only

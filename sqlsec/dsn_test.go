@@ -201,6 +201,7 @@ func TestParseDSNRefuses(t *testing.T) {
 		{"sqlclient after quote", "Server=a.example;Password='a'" + canary, SqlClient4, 30, "closing quote"},
 		{"sqlclient ends with quote", "Server=a.example;Password=" + canary + "'", SqlClient4, 27, "ends with a quote"},
 		{"no key", "Server=a.example;=" + canary, SqlClient4, 18, "no key"},
+		{"no key, behind other letters", "Server=zürich😀.example;=" + canary, SqlClient4, 24, "no key"},
 		{"two readings", "Server=a.example;Password='x;Encrypt=true;y'", AnyDriver, 27, "differently"},
 		{"odbc unclosed", "Driver={x};Server=a.example;PWD={" + canary, AnyDriver, 33, "not closed"},
 		{"odbc after brace", "Driver={x};Server=a.example;PWD={a}" + canary, AnyDriver, 36, "closing brace"},
