@@ -233,6 +233,12 @@ func orDefault[T int | int64](v, def T) T {
 	return def
 }
 
+// Searchable returns nil if a secret can be looked for, or an error that says under the given name
+// why it cannot: it is so short or so dull that it stands in any file by chance, or too long.
+func Searchable(name string, secret connsec.Secret) error {
+	return problem(setting.OneLine(name), secret.Reveal())
+}
+
 // problem says why a secret cannot be looked for.
 func problem(name string, value string) error {
 	distinct := map[byte]bool{}

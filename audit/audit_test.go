@@ -85,6 +85,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("name: x\nca: [a.pem]\nhttps:\n  - {host: a, port: 1}\nhttp:\n  - host: b\nwaivers:\n  - {rule: cert-wildcard, reason: r, until: 2027-01-31}\n"))
 	f.Add([]byte("https: [\n"))
+	f.Add([]byte("find:\n  - {path: [., ..], patterns: true, exclude: '*.x'}\n"))
 	f.Add([]byte("https:\n  - host: a\nwaivers:\n  {}\nldap:\n  - {}\ncertificates:\n  - dir: x\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := audit.Parse("d.yaml", data)
@@ -93,7 +94,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("more than one line: %q", err)
 		case err != nil && !strings.HasPrefix(err.Error(), "d.yaml:"):
 			t.Fatalf("no place: %q", err)
-		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.Certificates)+len(d.SecURL)+len(d.API) == 0:
+		case err == nil && len(d.HTTPS)+len(d.HTTP)+len(d.LDAP)+len(d.SQL)+len(d.SMTP)+len(d.RADIUS)+len(d.Certificates)+len(d.SecURL)+len(d.API)+len(d.Circle)+len(d.Firewall)+len(d.Find) == 0:
 			t.Fatal("a deployment with nothing to check")
 		}
 	})

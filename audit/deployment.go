@@ -37,6 +37,7 @@ type Deployment struct {
 	SecURL       []SecURL       `yaml:"securl"`
 	Circle       []Circle       `yaml:"circle"`
 	Firewall     []Firewall     `yaml:"firewall"`
+	Find         []Find         `yaml:"find"`
 
 	Waivers []Waiver `yaml:"waivers"`
 

@@ -41,6 +41,7 @@ type environment struct {
 	asOf  time.Time
 
 	secrets []itemSecret // of the whole file, to find reuse; read when first asked for
+	search  sync.Mutex   // held by the search for secrets that is going on
 }
 
 // Result is the report of a run, and the waivers of the file that covered nothing.
@@ -78,6 +79,7 @@ func (d *Deployment) items() []item {
 	out = appendItems(out, d.SecURL)
 	out = appendItems(out, d.Circle)
 	out = appendItems(out, d.Firewall)
+	out = appendItems(out, d.Find)
 	return out
 }
 

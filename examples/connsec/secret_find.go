@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -112,50 +110,18 @@ func namedSecrets(into map[string]connsec.Secret, given []string, deployment str
 
 // lookThrough looks through one folder or file. Positions in the report are paths from here.
 func lookThrough(ctx context.Context, f apisec.Finder, name string, kept map[string]string, noGit bool, bar *progress) (connsec.Report, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return connsec.Report{}, err
-	}
-	dir, only := name, ""
-	if !info.IsDir() {
-		if !info.Mode().IsRegular() {
-			return connsec.Report{}, usagef("%s is neither a folder nor a regular file", name)
-		}
-		dir, only = filepath.Split(name)
-		if dir == "" {
-			dir = "."
-		}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return connsec.Report{}, err
-	}
-	defer root.Close()
-	f.FS, f.Dir, f.Name = apisec.Folder(root), dir, name
-	if only != "" {
-		f.FS = oneFile{f.FS, only}
-	}
-	if noGit {
-		f.Dir = ""
-	}
-	f.Declared = map[string][]string{}
-	for secret, file := range kept {
-		if inside, ok := within(dir, file); ok {
-			f.Declared[secret] = []string{inside}
-		}
-	}
 	f.Progress = func(files int, bytes int64) {
 		if files%64 == 0 || bytes>>20 > 0 {
 			bar.show(fmt.Sprintf("%s: %d files, %d MB", name, files, bytes>>20))
 		}
 	}
-	e, err := f.Find(ctx)
+	e, err := audit.LookThrough(ctx, f, name, kept, !noGit)
 	if err != nil {
 		return connsec.Report{}, err
 	}
 	r := e.Judge()
 	base := filepath.ToSlash(e.Target) // which is the name, without a secret that stands in it
-	if only != "" {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
 		base = path.Dir(base)
 	}
 	for i := range r.Findings {
@@ -164,38 +130,4 @@ func lookThrough(ctx context.Context, f apisec.Finder, name string, kept map[str
 		}
 	}
 	return r, nil
-}
-
-// within is the path of a file in a folder, if it is there.
-func within(dir, file string) (string, bool) {
-	for _, p := range []*string{&dir, &file} {
-		full, err := filepath.Abs(*p)
-		if err != nil {
-			return "", false
-		}
-		if real, err := filepath.EvalSymlinks(full); err == nil {
-			full = real
-		}
-		*p = full
-	}
-	rel, err := filepath.Rel(dir, file)
-	rel = filepath.ToSlash(rel)
-	return rel, err == nil && fs.ValidPath(rel)
-}
-
-// oneFile is a folder of which only one file is there.
-type oneFile struct {
-	fs.FS
-	name string
-}
-
-func (o oneFile) ReadDir(dir string) ([]fs.DirEntry, error) {
-	if dir != "." {
-		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrNotExist}
-	}
-	info, err := fs.Stat(o.FS, o.name) // a link to a file that was named is followed
-	if err != nil {
-		return nil, errors.Unwrap(err)
-	}
-	return []fs.DirEntry{fs.FileInfoToDirEntry(info)}, nil
 }
