@@ -88,6 +88,8 @@ func BenchmarkNear(b *testing.B) {
 		{"gaps", hex40, strings.Join(strings.Split(hex40[1:], ""), strings.Repeat("\n", 20)), false},
 		{"long gap", hex40, strings.Repeat("\n", 120) + hex40[8:24], false},
 		{"base64", hex40, "M2Y4YTFjMGQ5YmUyNDU3NmExZjBjM2QyZTViNDk3MDhmZTZkMWEyYw"[:40] + "\n", false},
+		{"dump", hex40, "6263 3064 3962 6532  1c0d9be2\n00000000: ", false},
+		{"dump lines", hex40, "31 63 30 64 39 62 65 32\n0000 \n0000 \n0000 \n0000 ", false},
 		{"hits", hex40, hex40, false},
 		{"pwd", hex40, "pwd=abcd;", true},
 		{"url", hex40, "x://a:bcde@", true},

@@ -119,7 +119,7 @@ func assemble(dir string, stores []store) (objects string, err error) {
 			return "", err
 		}
 		for _, name := range s.dirs {
-			if err := os.Symlink(filepath.Join(s.full, name), filepath.Join(into, name)); err != nil {
+			if err := link(filepath.Join(s.full, name), filepath.Join(into, name)); err != nil {
 				_, lerr := os.Lstat(filepath.Join(stores[0].full, "info", "alternates"))
 				if len(stores) == 1 && errors.Is(lerr, fs.ErrNotExist) {
 					return stores[0].full, nil
@@ -135,6 +135,23 @@ func assemble(dir string, stores []store) (objects string, err error) {
 		return "", err
 	}
 	return objects, os.WriteFile(filepath.Join(objects, "info", "alternates"), []byte(alternates.String()), 0o600)
+}
+
+// link makes a link to a folder that works: where none are followed, git would find no objects, and
+// say nothing.
+func link(folder, name string) error {
+	if err := os.Symlink(folder, name); err != nil {
+		return err
+	}
+	want, err := os.Stat(folder)
+	if err != nil {
+		return err
+	}
+	got, err := os.Stat(name)
+	if err == nil && !os.SameFile(got, want) {
+		err = errors.New("it leads elsewhere")
+	}
+	return err
 }
 
 // inside is a path of the system's, or one that is relative to a folder in FS, as a path in FS.
