@@ -377,6 +377,8 @@ func mergedIn(cells []cell, d int) []cell {
 		return cells
 	}
 	first := make(map[string]int, len(cells))
+	// What joins a box is joined at once in the end: one by one takes the square of the time.
+	var more map[int][]span
 	out := cells[:0]
 	var key []byte
 	for _, c := range cells {
@@ -391,21 +393,27 @@ func mergedIn(cells []cell, d int) []cell {
 		switch d {
 		case 0:
 			b.protocols |= c.box.protocols
-		case 1:
-			b.ports = join(b.ports, c.box.ports)
-		case 2:
-			b.origin = join(b.origin, c.box.origin)
-		case 3:
-			b.src = join(b.src, c.box.src)
-		case 4:
-			b.dst = join(b.dst, c.box.dst)
+		case 1, 2, 3, 4:
+			if more == nil {
+				more = map[int][]span{}
+			}
+			more[i] = append(more[i], *c.box.spans(d)...)
 		case 5:
 			b.interfaces = b.interfaces.combine(c.box.interfaces, either)
 		case 6:
 			b.profiles = b.profiles.combine(c.box.profiles, either)
 		}
 	}
+	for i, spans := range more {
+		to := out[i].box.spans(d)
+		*to = join(*to, spans)
+	}
 	return out
+}
+
+// spans are the ranges of a dimension, from 1 to 4.
+func (b *box) spans(d int) *[]span {
+	return [...]*[]span{1: &b.ports, 2: &b.origin, 3: &b.src, 4: &b.dst}[d]
 }
 
 // key writes everything of a cell but one dimension.
