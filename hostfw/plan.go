@@ -219,11 +219,7 @@ func (p Policy) draft() (draft, error) {
 func disjoint(sources []netip.Prefix) (v4, v6 []netip.Prefix) {
 	var all []netip.Prefix
 	for _, s := range sources {
-		a, bits := s.Addr(), s.Bits()
-		if a.Is4In6() && bits >= 96 {
-			a, bits = a.Unmap(), bits-96
-		}
-		all = append(all, netip.PrefixFrom(a.WithZone(""), bits).Masked())
+		all = append(all, plain(s))
 	}
 	slices.SortFunc(all, func(a, b netip.Prefix) int {
 		if c := a.Bits() - b.Bits(); c != 0 {

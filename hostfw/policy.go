@@ -68,12 +68,22 @@ func (p Policy) allowed(protocol Protocol, port uint16, v4 bool) []span {
 		if s.Protocol == protocol && s.Port == port {
 			for _, source := range s.Sources {
 				if source.IsValid() {
-					sources = append(sources, source)
+					sources = append(sources, plain(source))
 				}
 			}
 		}
 	}
 	return addrSpans(addressesOf(sources...), v4)
+}
+
+// plain is a prefix as packets have it: IPv4 that is written as IPv6 (::ffff:10.0.0.0/104) is IPv4,
+// and no interface belongs to it.
+func plain(p netip.Prefix) netip.Prefix {
+	a, bits := p.Addr(), p.Bits()
+	if a.Is4In6() && bits >= 96 {
+		a, bits = a.Unmap(), bits-96
+	}
+	return netip.PrefixFrom(a.WithZone(""), bits).Masked()
 }
 
 // Validate judges the policy itself, offline: a host can be no better than what it is meant to be.
@@ -86,7 +96,13 @@ func (p Policy) Validate() connsec.Report {
 	clear := true
 	for _, s := range p.Services {
 		what, isManagement := management[s.Port]
-		set := addressesOf(slices.DeleteFunc(slices.Clone(s.Sources), func(p netip.Prefix) bool { return !p.IsValid() })...)
+		var sources []netip.Prefix
+		for _, source := range s.Sources {
+			if source.IsValid() {
+				sources = append(sources, plain(source))
+			}
+		}
+		set := addressesOf(sources...)
 		if isManagement && s.Protocol == TCP && (wide(addrSpans(set, true), true) || wide(addrSpans(set, false), false)) {
 			clear = false
 			add(RuleManagementOpen, connsec.Failed("the service %q means port %d (%s) to be open to everyone", setting.OneLine(s.Name), s.Port, what))

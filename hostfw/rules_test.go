@@ -227,6 +227,16 @@ func TestValidate(t *testing.T) {
 	ruletest.ExpectFailed(t, hostfw.Policy{Services: []hostfw.Service{admins}}.Validate())
 }
 
+// TestMappedSources: IPv4 written as IPv6 means the same to a check as to a plan.
+func TestMappedSources(t *testing.T) {
+	mapped := func(prefix string) hostfw.Policy {
+		return hostfw.Policy{Services: []hostfw.Service{{Name: "SSH", Port: 22, Sources: []netip.Prefix{netip.MustParsePrefix(prefix)}}}}
+	}
+	report := mapped("::ffff:10.0.0.0/104").Check(parse(t, "web01", nftTable("inet", "drop", on("443", "accept"), from("10.0.0.0/8", on("22", "accept")))))
+	ruletest.ExpectFailed(t, report)
+	ruletest.ExpectFailed(t, mapped("::ffff:0.0.0.0/96").Validate(), hostfw.RuleManagementOpen)
+}
+
 func TestEvaluationJSON(t *testing.T) {
 	e := parse(t, "web01", nftTable("inet", "drop", from("192.0.2.0/24", `{"drop": null}`), on(`{"set": [443, {"range": [8000, 8010]}]}`, "accept"))).Evaluate()
 	got, err := json.Marshal(e)
