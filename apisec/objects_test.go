@@ -151,7 +151,7 @@ func TestNothingRuns(t *testing.T) {
 	r.write(".git/objects/pack/pack-"+planted+".promisor", "")
 	ran := filepath.Join(t.TempDir(), "ran")
 	evil := filepath.Join(dir, "evil.sh")
-	require.NoError(t, os.WriteFile(evil, []byte("#!/bin/sh\ntouch "+ran+"\n"), 0o700))
+	require.NoError(t, os.WriteFile(evil, []byte("#!/bin/sh\n: >"+ran+"\n"), 0o700))
 	r.write(".gitattributes", "* diff=evil filter=evil\n")
 	r.write(".git/config", `[core]
 	repositoryformatversion = 1
