@@ -36,9 +36,13 @@
 // A look makes six TCP connections to each address of a strict server and ten to the weakest
 // (HTTPS: two more; PlainHTTP: one). A server that answers offers by closing the connection gets
 // each once more, one at a time, and a last one that it takes; one that turns down the complete
-// handshake gets one wider offer. All but one or two end after the first answer, so servers may log failed handshakes. One GET is
-// sent in clear to the HTTP port or HTTPS port, one over verified TLS; both say User-Agent
-// "connsec", carry no credentials, and follow no redirect.
+// handshake gets a wider offer, and another for TLS 1.2. All but one or two end after the first
+// answer, so servers may log failed handshakes. One GET is sent in clear to the HTTP port or HTTPS
+// port, one over verified TLS. Where the HTTP port redirects to HTTPS, a second GET asks for
+// /connsec-no-such-page; where a port closes on the GET in clear, it is offered TLS (the HTTPS port
+// after a second GET). All say User-Agent "connsec", carry no credentials, and follow no redirect.
+//
+// Of a name with more than 16 addresses, 16 are looked at, and the report says so.
 //
 // # What is not checked
 //

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/tlswire"
 )
 
 const (
@@ -54,6 +56,14 @@ type PlainAddress struct {
 	Problem Problem        `json:"problem,omitzero"` // why there was no HTTP answer
 	Waited  time.Duration  `json:"waited"`           // how long the answer, or its absence, took
 	Answer  *HTTPAnswer    `json:"answer,omitempty"`
+	// SpeaksTLS: the port answers a ClientHello. Asked only where it closed the connection on
+	// the request, as ports for TLS alone do.
+	SpeaksTLS bool `json:"speaks_tls,omitempty"`
+	// Elsewhere is the answer to a second request, for a page that does not exist, with the
+	// reason in ElsewhereProblem if there was none. Asked only where the first was redirected
+	// to HTTPS: does the redirect stand before the whole site?
+	Elsewhere        *HTTPAnswer `json:"elsewhere,omitempty"`
+	ElsewhereProblem Problem     `json:"elsewhere_problem,omitzero"`
 }
 
 // HTTPAnswer is what matters of an HTTP response. Header values that may carry secrets are
@@ -63,6 +73,7 @@ type HTTPAnswer struct {
 	Redirect     string   `json:"redirect,omitempty"`      // scheme and host of Location, without path and query
 	SetsCookie   bool     `json:"sets_cookie,omitempty"`   // any Set-Cookie
 	Challenges   []string `json:"challenges,omitempty"`    // schemes of WWW-Authenticate
+	Upgrade      []string `json:"upgrade,omitempty"`       // protocols of Upgrade
 	PasswordForm bool     `json:"password_form,omitempty"` // the page asks for a password
 	HasContent   bool     `json:"has_content,omitempty"`   // a body came
 	MentionsTLS  bool     `json:"mentions_tls,omitempty"`  // the body speaks of HTTPS, TLS or SSL
@@ -83,8 +94,9 @@ func (p PlainHTTP) endpoint() Endpoint {
 // Validate judges the name.
 func (p PlainHTTP) Validate() connsec.Report { return CheckName(p.Host) }
 
-// Observe sends one GET to each address, without credentials, and follows no redirect. The
-// error is about the name or the context.
+// Observe sends one GET to each address, without credentials, and follows no redirect. Where
+// that is redirected to HTTPS, it asks for a page that does not exist, too; where the connection
+// is closed without an answer, it offers TLS. The error is about the name or the context.
 func (p PlainHTTP) Observe(ctx context.Context) (PlainObservation, error) {
 	e := p.endpoint()
 	o := PlainObservation{Subject: e.subject(), At: e.now()}
@@ -108,10 +120,32 @@ func (p PlainHTTP) Observe(ctx context.Context) (PlainObservation, error) {
 
 func (p PlainHTTP) observeAddress(ctx context.Context, e Endpoint, addr netip.AddrPort) PlainAddress {
 	a := PlainAddress{Address: addr}
+	ask := func(path string) (*HTTPAnswer, Problem) {
+		return get(ctx, httpHost(p.Host, e.Port, httpPort), path, func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, addr) })
+	}
 	begin := time.Now()
-	a.Answer, a.Problem = get(ctx, httpHost(p.Host, e.Port, httpPort), p.Path, func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, addr) })
+	a.Answer, a.Problem = ask(p.Path)
 	a.Waited = time.Since(begin)
+	switch {
+	case a.Problem.Kind == Closed:
+		_, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS13})
+		a.SpeaksTLS = problem == (Problem{}) || problem.Kind == Alert
+	case a.Answer != nil && a.Answer.redirectsToHTTPS():
+		a.Elsewhere, a.ElsewhereProblem = ask(noSuchPage)
+	}
 	return a
+}
+
+// noSuchPage is a path that no site has.
+const noSuchPage = "/connsec-no-such-page"
+
+func (a *HTTPAnswer) redirectsToHTTPS() bool {
+	return a.Status/100 == 3 && strings.HasPrefix(a.Redirect, "https://")
+}
+
+// demandsTLS: RFC 2817 §4.2. Other protocols are demanded by the same status, WebSocket above all.
+func (a *HTTPAnswer) demandsTLS() bool {
+	return a.Status == http.StatusUpgradeRequired && slices.ContainsFunc(a.Upgrade, func(p string) bool { return strings.HasPrefix(strings.ToUpper(p), "TLS/") })
 }
 
 // get sends one request on a connection that dial opens and reads a bounded answer. It does
@@ -181,6 +215,11 @@ func answerOf(resp *http.Response) *HTTPAnswer {
 		scheme, _, _ := strings.Cut(strings.TrimSpace(h), " ")
 		a.Challenges = append(a.Challenges, clip(scheme))
 	}
+	for protocol := range strings.SplitSeq(strings.Join(resp.Header.Values("Upgrade"), ","), ",") {
+		if protocol = strings.TrimSpace(protocol); protocol != "" {
+			a.Upgrade = append(a.Upgrade, clip(protocol))
+		}
+	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	a.HasContent = len(body) > 0
 	lower := bytes.ToLower(body)
@@ -245,8 +284,28 @@ func (h HTTPS) Observe(ctx context.Context) (HTTPSObservation, error) {
 		wg.Go(func() { out.HTTP[i].Answer, out.HTTP[i].AnswerProblem = h.ask(ctx, a.Address) })
 	}
 	wg.Wait()
+	for i := range out.HTTP {
+		if out.HTTP[i].ClearProblem.Kind == Closed {
+			wg.Go(func() { h.confirmClosed(ctx, &out.HTTP[i]) })
+		}
+	}
+	wg.Wait()
 	out.Duration = h.now().Sub(o.At)
 	return out, nil
+}
+
+// confirmClosed asks again, alone: a server that limits connections closes them whatever they
+// begin with. That it closes one proves that it refuses HTTP only if it then still takes TLS.
+func (h HTTPS) confirmClosed(ctx context.Context, a *HTTPSAddress) {
+	if !pause(ctx, settling) {
+		return
+	}
+	if a.Clear, a.ClearProblem = h.askInClear(ctx, a.Address); a.ClearProblem.Kind != Closed {
+		return
+	}
+	if _, p := h.hello(ctx, a.Address, tlswire.Hello{MaxVersion: tls.VersionTLS13}); p != (Problem{}) && p.Kind != Alert {
+		a.ClearProblem = Problem{Other, "the server closes the connection, but also on an offer of TLS: it may limit connections"}
+	}
 }
 
 // askInClear sends HTTP to the TLS port and reads what comes back, which may be a TLS alert.

@@ -57,7 +57,6 @@ var RuleCleartextServed = &connsec.Rule{
 }
 
 func judgeCleartextServed(a PlainAddress) connsec.Verdict {
-	ans := a.Answer
 	switch a.Problem.Kind {
 	case "":
 	case Refused:
@@ -72,14 +71,42 @@ func judgeCleartextServed(a PlainAddress) connsec.Verdict {
 			return connsec.Unknown("no route to the host after %s: it seems to be off", a.Waited.Round(time.Second))
 		}
 		return connsec.Passed("the port is filtered: no route to the host").With("port", "filtered")
+	case Alert:
+		return connsec.Passed("the port answers in TLS").With("port", "tls")
 	case Closed:
-		return connsec.Passed("the port accepts connections but gives no answer in HTTP").With("port", "open")
+		if a.SpeaksTLS {
+			return connsec.Passed("the port speaks TLS, and closes a connection that begins with HTTP").With("port", "tls")
+		}
+		return connsec.Unknown("the port is open, and closes connections without an answer: so does a proxy whose server is down, or one that serves other clients; close the port to be sure").
+			With("port", "open")
 	case NotTLS:
 		return connsec.Skipped("something else than HTTP answers on this port")
 	default:
 		return connsec.Unknown("%s", a.Problem.Text)
 	}
-	v := connsec.Verdict{}
+	v := judgeClearAnswer(a.Answer)
+	if v.Outcome != connsec.Pass || !a.Answer.redirectsToHTTPS() {
+		return v
+	}
+	// The redirect may stand before one page only.
+	switch there := a.Elsewhere; {
+	case a.ElsewhereProblem != (Problem{}):
+		return connsec.Unknown("a redirect to %s is all that was seen, but of one page: %s", clip(a.Answer.Redirect), a.ElsewhereProblem.Text)
+	case there == nil: // facts of a time when it was not asked
+		return v
+	case judgeClearAnswer(there).Outcome == connsec.Fail:
+		v = judgeClearAnswer(there)
+		v.Detail += ", on a page other than the one that is redirected to HTTPS"
+		return v
+	case !there.redirectsToHTTPS():
+		return connsec.Unknown("the page asked for is redirected to HTTPS, but not every page: one that does not exist is answered with %d in clear", there.Status).With("status", there.Status)
+	}
+	return v
+}
+
+// judgeClearAnswer judges one answer.
+func judgeClearAnswer(ans *HTTPAnswer) connsec.Verdict {
+	var v connsec.Verdict
 	switch {
 	case ans.PasswordForm:
 		v = connsec.Failed("a page that asks for a password is served in clear").As(connsec.Critical)
@@ -89,16 +116,16 @@ func judgeCleartextServed(a PlainAddress) connsec.Verdict {
 		v = connsec.Failed("the server asks for authentication (%s) in clear", strings.Join(ans.Challenges, ", "))
 	case ans.SetsCookie:
 		v = connsec.Failed("a cookie is set in clear")
-	case ans.Status/100 == 3 && strings.HasPrefix(ans.Redirect, "https://"):
+	case ans.redirectsToHTTPS():
 		return connsec.Passed("what was asked for is answered with a redirect to %s only", clip(ans.Redirect))
 	case ans.Status/100 == 3 && ans.Redirect != "":
 		v = connsec.Failed("a redirect that stays in clear is served, to %s", clip(ans.Redirect))
 	case ans.Status/100 == 2:
 		v = connsec.Failed("content is served in clear")
-	case ans.Status == http.StatusUpgradeRequired:
+	case ans.demandsTLS():
 		return connsec.Passed("the server demands TLS (HTTP 426)")
 	default:
-		return connsec.Unknown("the server speaks HTTP in clear and answers %d here; other paths may be served", ans.Status).With("status", ans.Status)
+		v = connsec.Unknown("the server speaks HTTP in clear and answers %d here; other paths may be served", ans.Status)
 	}
 	return v.With("status", ans.Status)
 }
@@ -117,7 +144,7 @@ func judgeCleartextRedirect(a PlainAddress) connsec.Verdict {
 	switch {
 	case a.Answer == nil:
 		return connsec.Passed("nothing is served")
-	case a.Answer.Status/100 == 3 && strings.HasPrefix(a.Answer.Redirect, "https://"):
+	case a.Answer.redirectsToHTTPS():
 		return connsec.Failed("HTTP %d to %s", a.Answer.Status, clip(a.Answer.Redirect))
 	}
 	return connsec.Skipped("the answer is not a redirect to HTTPS, see %s", RuleCleartextServed.ID)
@@ -143,10 +170,10 @@ func judgeCleartextOnTLSPort(a HTTPSAddress) connsec.Verdict {
 		return connsec.Unknown("%s", p.Text)
 	}
 	switch s := a.Clear.Status; {
-	case s == http.StatusUpgradeRequired, s == 497, // 497 is nginx's own
+	case a.Clear.demandsTLS(), s == 497, // 497 is nginx's own
 		s == http.StatusBadRequest && a.Clear.MentionsTLS:
 		return connsec.Passed("plain HTTP is answered with the error %d", s)
-	case s/100 == 3 && strings.HasPrefix(a.Clear.Redirect, "https://"):
+	case a.Clear.redirectsToHTTPS():
 		return connsec.Failed("plain HTTP is answered with a redirect to HTTPS").As(connsec.Low).With("status", s)
 	case s/100 == 2 || s/100 == 3 || s == http.StatusUnauthorized || a.Clear.SetsCookie:
 		return connsec.Failed("plain HTTP is served").With("status", s)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -55,7 +56,15 @@ func TestPlainHTTP(t *testing.T) {
 		{"redirect to HTTPS", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://central.corp.internal/?token=secret-token", http.StatusMovedPermanently)
 		}, []*connsec.Rule{redirect}, connsec.Low},
-		{"upgrade required", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUpgradeRequired) }, nil, 0},
+		{"upgrade required", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Upgrade", "TLS/1.2, HTTP/1.1") // RFC 2817 §4.2
+			w.WriteHeader(http.StatusUpgradeRequired)
+		}, nil, 0},
+		{"one page redirects to HTTPS, others are served", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				http.Redirect(w, r, "https://central.corp.internal/", http.StatusMovedPermanently)
+			}
+		}, []*connsec.Rule{served}, connsec.High},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, err := tlscheck.PlainHTTP{Host: host, Connect: serveHTTP(t, c.answer).String()}.Observe(t.Context())
@@ -69,11 +78,33 @@ func TestPlainHTTP(t *testing.T) {
 		})
 	}
 
-	t.Run("an error page proves nothing about other paths", func(t *testing.T) {
-		r, err := tlscheck.PlainHTTP{Host: host, Connect: serveHTTP(t, http.NotFound).String()}.Probe(t.Context())
-		require.NoError(t, err)
-		ruletest.Expect(t, r, connsec.Inconclusive, served)
-	})
+	for name, answer := range map[string]http.HandlerFunc{
+		"an error page proves nothing about other paths": http.NotFound,
+		"nor does a redirect of one page": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/" {
+				http.NotFound(w, r)
+				return
+			}
+			http.Redirect(w, r, "https://central.corp.internal/", http.StatusMovedPermanently)
+		},
+		"nor does one, where the next connection is closed": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/" {
+				panic(http.ErrAbortHandler)
+			}
+			http.Redirect(w, r, "https://central.corp.internal/", http.StatusMovedPermanently)
+		},
+		"a port for WebSocket is no demand for TLS": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Upgrade", "websocket")
+			w.WriteHeader(http.StatusUpgradeRequired)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := tlscheck.PlainHTTP{Host: host, Connect: serveHTTP(t, answer).String()}.Probe(t.Context())
+			require.NoError(t, err)
+			ruletest.Expect(t, r, connsec.Inconclusive, served)
+			ruletest.Expect(t, r, connsec.NotApplicable, redirect)
+		})
+	}
 	t.Run("the path asked for", func(t *testing.T) {
 		addr := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/login" || r.Host != host || r.Header.Get("Authorization") != "" {
@@ -91,13 +122,33 @@ func TestPlainHTTPPortThatIsShut(t *testing.T) {
 	require.NoError(t, err)
 	closed := l.Addr().String()
 	require.NoError(t, l.Close())
+	ca := testca.MustNew(t)
+	cfg := &tls.Config{Certificates: []tls.Certificate{ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()}}
+	// tlsOnly answers those who begin with TLS, and the others as it is told.
+	tlsOnly := func(others string) string {
+		return serve(t, func(c net.Conn) {
+			defer c.Close()
+			first := make([]byte, 1)
+			if _, err := c.Read(first); err != nil {
+				return
+			}
+			if first[0] != 22 {
+				_, _ = c.Read(make([]byte, 4096))
+				fmt.Fprint(c, others)
+				return
+			}
+			_ = tls.Server(&prefixed{Conn: c, prefix: first}, cfg).Handshake()
+		}).String()
+	}
 	for _, c := range []struct {
 		name, connect, detail string
 		dialer                tlscheck.Dialer
 		outcome               connsec.Outcome
 	}{
 		{"closed", closed, "the port is closed: connection refused", nil, connsec.Pass},
-		{"open, closes without answer", serve(t, func(c net.Conn) { _ = c.Close() }).String(), "gives no answer in HTTP", nil, connsec.Pass},
+		{"open, closes without answer", serve(t, func(c net.Conn) { _ = c.Close() }).String(), "the port is open, and closes connections without an answer", nil, connsec.Inconclusive},
+		{"open for TLS, closes otherwise", tlsOnly(""), "the port speaks TLS, and closes", nil, connsec.Pass},
+		{"open for TLS, with an alert otherwise", tlsOnly("\x15\x03\x03\x00\x02\x02\x0a"), "the port answers in TLS", nil, connsec.Pass},
 		{"another protocol", serve(t, func(c net.Conn) { fmt.Fprint(c, "220 mail ESMTP\r\n") }).String(), "something else than HTTP", nil, connsec.NotApplicable},
 		{"gave up too early to tell", "192.0.2.1", "no answer within", silentDialer{}, connsec.Inconclusive},
 		{"this machine has no route", "2001:db8::1", "no route", failingDialer{syscall.ENETUNREACH}, connsec.Inconclusive},
@@ -239,6 +290,51 @@ func TestCleartextOnTLSPort(t *testing.T) {
 			if c.severity != 0 {
 				assert.Equal(t, c.severity, r.Of(tlscheck.RuleCleartextOnTLSPort)[0].Severity)
 			}
+		})
+	}
+}
+
+// TestCleartextOnTLSPortThatLimitsConnections: a connection that is closed for another reason is no
+// refusal of HTTP.
+func TestCleartextOnTLSPortThatLimitsConnections(t *testing.T) {
+	ca := testca.MustNew(t)
+	cfg := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()}}
+	for _, c := range []struct {
+		name    string
+		busy    int  // requests in clear that are closed before one is served
+		gone    bool // from then on nothing is taken
+		outcome connsec.Outcome
+	}{
+		{"busy at first", 1, false, connsec.Fail},
+		{"always", 1 << 20, false, connsec.Pass},
+		{"gone", 1 << 20, true, connsec.Inconclusive},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var clear atomic.Int32
+			addr := serve(t, func(conn net.Conn) {
+				defer conn.Close()
+				first := make([]byte, 1)
+				if _, err := conn.Read(first); err != nil {
+					return
+				}
+				switch {
+				case first[0] != 22:
+					_, _ = conn.Read(make([]byte, 4096))
+					if int(clear.Add(1)) > c.busy {
+						fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+					}
+				case c.gone && clear.Load() > 1:
+				default:
+					tc := tls.Server(&prefixed{Conn: conn, prefix: first}, cfg)
+					if tc.Handshake() == nil {
+						_, _ = tc.Read(make([]byte, 4096))
+						fmt.Fprint(tc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					}
+				}
+			})
+			r, err := tlscheck.HTTPS{Endpoint: endpoint(ca, addr)}.Probe(t.Context())
+			require.NoError(t, err)
+			ruletest.Expect(t, r, c.outcome, tlscheck.RuleCleartextOnTLSPort)
 		})
 	}
 }
