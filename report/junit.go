@@ -11,9 +11,11 @@ import (
 )
 
 // JUnit has no specification; this is what Jenkins, GitLab and GitHub actions read alike. A
-// report is a suite, a finding a case. A failure is a failure at every severity, since JUnit
-// knows none: its type tells. What is inconclusive, waived or not applicable is skipped with
-// a message that says which of these, because it is neither a success nor a failure.
+// report is a suite, a finding a case. What failed at or above Options.FailOn is a failure, whose
+// type is the severity, and what is inconclusive at or above it is an error, JUnit's word for a
+// test that could not be carried out: so there are failures or errors exactly if a program that
+// judges by the same severity does not succeed. The rest that did not pass – failed or inconclusive
+// below it, waived, not applicable – is skipped, with a message that says which of these.
 
 type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
@@ -43,6 +45,7 @@ type junitCase struct {
 	File    string        `xml:"file,attr,omitempty"`
 	Line    int           `xml:"line,attr,omitempty"`
 	Failure *junitFailure `xml:"failure"`
+	Error   *junitFailure `xml:"error"`
 	Skipped *junitSkipped `xml:"skipped"`
 	Out     string        `xml:"system-out,omitempty"`
 }
@@ -57,7 +60,7 @@ type junitSkipped struct {
 	Message string `xml:"message,attr"`
 }
 
-func writeJUnit(w *bufio.Writer, reports []connsec.Report, _ Options) error {
+func writeJUnit(w *bufio.Writer, reports []connsec.Report, opts Options) error {
 	all := junitSuites{Name: "connsec"}
 	for _, r := range reports {
 		s := junitSuite{Name: clean(r.Target), Time: fmt.Sprintf("%.3f", r.Duration.Seconds())}
@@ -65,18 +68,21 @@ func writeJUnit(w *bufio.Writer, reports []connsec.Report, _ Options) error {
 			s.Timestamp = r.At.UTC().Format("2006-01-02T15:04:05")
 		}
 		for _, f := range r.Findings {
-			c := junitCaseOf(item{r.Target, f})
+			c := junitCaseOf(item{r.Target, f}, f.Severity >= opts.FailOn)
 			s.Tests++
-			if c.Failure != nil {
+			switch {
+			case c.Failure != nil:
 				s.Failures++
-			}
-			if c.Skipped != nil {
+			case c.Error != nil:
+				s.Errors++
+			case c.Skipped != nil:
 				s.Skipped++
 			}
 			s.Cases = append(s.Cases, c)
 		}
 		all.Tests += s.Tests
 		all.Failures += s.Failures
+		all.Errors += s.Errors
 		all.Skipped += s.Skipped
 		all.Suites = append(all.Suites, s)
 	}
@@ -89,7 +95,8 @@ func writeJUnit(w *bufio.Writer, reports []connsec.Report, _ Options) error {
 	return w.WriteByte('\n')
 }
 
-func junitCaseOf(i item) junitCase {
+// junitCaseOf: counts says that the severity is one that matters.
+func junitCaseOf(i item, counts bool) junitCase {
 	c := junitCase{Class: i.Rule.ID, Name: strings.TrimSpace(i.Rule.ID + " " + clean(i.Subject)), Time: "0"}
 	if i.Source != nil {
 		c.File, c.Line = clean(i.Source.File), max(i.Source.Line, 0)
@@ -103,7 +110,18 @@ func junitCaseOf(i item) junitCase {
 		if message == "" {
 			message = clean(i.Rule.Title)
 		}
+		if !counts {
+			c.Skipped = &junitSkipped{"failed, " + i.Severity.String() + ": " + message}
+			c.Out = junitText(i)
+			break
+		}
 		c.Failure = &junitFailure{message, i.Severity.String(), junitText(i)}
+	case connsec.Inconclusive:
+		if !counts {
+			c.Skipped = &junitSkipped{i.Outcome.String() + ", " + i.Severity.String() + ": " + detail}
+			break
+		}
+		c.Error = &junitFailure{i.Outcome.String() + ": " + detail, i.Severity.String(), junitText(i)}
 	case connsec.Waived:
 		message := "waived: " + detail
 		if w := i.Waiver; w != nil {
@@ -117,10 +135,10 @@ func junitCaseOf(i item) junitCase {
 	return c
 }
 
-// junitText is what a CI server shows below a failure.
+// junitText is what a CI server shows below a failure or an error.
 func junitText(i item) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s)\n%s\n", clean(i.Rule.Title), i.Severity, i.place())
+	fmt.Fprintf(&b, "%s (%s)\n%s\n", group{i.Rule, []item{i}}.title(), i.Severity, i.place())
 	for _, s := range []string{i.position(), i.detail(), i.lapsed()} {
 		if s != "" {
 			b.WriteString(s + "\n")
@@ -129,7 +147,7 @@ func junitText(i item) string {
 	for _, a := range i.Evidence {
 		fmt.Fprintf(&b, "%s: %s\n", clean(a.Key), clean(a.Value))
 	}
-	if i.Rule.Fix != "" {
+	if i.Rule.Fix != "" && i.Outcome == connsec.Fail {
 		fmt.Fprintf(&b, "Fix: %s\n", i.Rule.Fix)
 	}
 	if refs := citations(i.Rule); refs != "" {

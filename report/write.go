@@ -98,6 +98,10 @@ type Options struct {
 	// OpenMetrics, and the evidence to Text and Markdown. JSON, JUnit and HTML always have
 	// every finding.
 	Verbose bool
+	// FailOn is the lowest severity that counts as a failure or, inconclusive, as an error of
+	// JUnit; the other formats show every severity alike. Zero: every severity counts. Give it
+	// the severity that decides on the exit status, so that the two do not disagree.
+	FailOn connsec.Severity
 	// Version is the version of the program that reports, for SARIF and HTML. Empty: none is
 	// named.
 	Version string

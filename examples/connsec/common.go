@@ -199,7 +199,7 @@ func terminal(w io.Writer) (width int, is bool) {
 
 // options are those of the renderers: 80 columns unless the terminal is narrower.
 func (c *call) options() report.Options {
-	o := report.Options{Verbose: c.common.verbose, Width: 80}
+	o := report.Options{Verbose: c.common.verbose, Width: 80, FailOn: c.common.failOn}
 	width, tty := terminal(c.out)
 	if tty && width < o.Width {
 		o.Width = width
