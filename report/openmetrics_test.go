@@ -1,6 +1,8 @@
 package report_test
 
 import (
+	"encoding/json"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/connsec/connsec"
+	"github.com/connsec/connsec/internal/realsrv"
 	"github.com/connsec/connsec/report"
 )
 
@@ -112,4 +116,43 @@ func TestOpenMetrics(t *testing.T) {
 		assert.Contains(t, s.labels["target"], `"q" 'q'`)
 	}
 	assert.Empty(t, openMetrics(t, render(t, report.OpenMetrics, nil, report.Options{})))
+}
+
+// TestOpenMetricsIsReadByTheReferenceParser: the Python client's, which refuses what the specification
+// forbids, sees the same samples.
+func TestOpenMetricsIsReadByTheReferenceParser(t *testing.T) {
+	python := realsrv.Need(t, "python3-prometheus-client")
+	const script = `import json, sys
+from prometheus_client.openmetrics import parser
+text = sys.stdin.buffer.read().decode("utf-8")
+json.dump([[s.name, s.labels, s.value] for f in parser.text_string_to_metric_families(text) for s in f.samples], sys.stdout)`
+	parse := func(text string) ([]sampled, error) {
+		cmd := exec.CommandContext(t.Context(), python, "-c", script)
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, err
+		}
+		var rows [][3]any
+		require.NoError(t, json.Unmarshal(out, &rows))
+		var samples []sampled
+		for _, row := range rows {
+			s := sampled{name: row[0].(string), labels: map[string]string{}, value: row[2].(float64)}
+			for k, v := range row[1].(map[string]any) {
+				s.labels[k] = v.(string)
+			}
+			samples = append(samples, s)
+		}
+		return samples, nil
+	}
+	for name, reports := range map[string][]connsec.Report{"weak": weak(), "hardened": hardened(), "attacked": attacked(), "twice": append(weak(), weak()...)} {
+		t.Run(name, func(t *testing.T) {
+			text := render(t, report.OpenMetrics, reports, report.Options{Verbose: true})
+			seen, err := parse(text)
+			require.NoError(t, err)
+			assert.Equal(t, openMetrics(t, text), seen)
+			_, err = parse(strings.Replace(text, "# EOF\n", "", 1))
+			require.Error(t, err, "it is strict")
+		})
+	}
 }

@@ -25,7 +25,8 @@ const (
 // spaces, or "all".
 //
 // For the names "root", "netns" and "trixie" see the package; what is returned for "trixie" is
-// the root directory, and for the others nothing.
+// the root directory, and for the others nothing. "python3-prometheus-client" is a module; what is
+// returned is the Python that has it.
 func Need(tb testing.TB, program string) string {
 	tb.Helper()
 	path, err := look(program)
@@ -89,6 +90,12 @@ func look(name string) (string, error) {
 			return "", fmt.Errorf("no finished Debian 13 root at %s; make one with .ci/trixie", root)
 		}
 		return filepath.Clean(root), nil
+	case "python3-prometheus-client": // a module of the system's Python, whose path is returned
+		const python = "/usr/bin/python3"
+		if out, err := exec.Command(python, "-c", "import prometheus_client.openmetrics.parser").CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s does not have it (%s); .ci/packages names the Debian package", python, lastLine(string(out)))
+		}
+		return python, nil
 	}
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -102,6 +109,11 @@ func look(name string) (string, error) {
 		return "", errors.New("it is not installed; .ci/packages names the Debian package")
 	}
 	return path, nil
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
 // unpacked holds daemons whose packages exclude another one's, unpacked by .ci/run.
