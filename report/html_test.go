@@ -139,7 +139,7 @@ var (
 func TestHTMLContrast(t *testing.T) {
 	css, err := os.ReadFile("page.css")
 	require.NoError(t, err)
-	light, dark, found := strings.Cut(string(css), "@media (prefers-color-scheme: dark)")
+	light, dark, found := strings.Cut(string(css), "@media screen and (prefers-color-scheme: dark)")
 	require.True(t, found)
 	for scheme, text := range map[string]string{"light": light, "dark": dark} {
 		colour := map[string]float64{}
