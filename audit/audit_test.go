@@ -82,6 +82,28 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestDepthIsBounded: the parser would take minutes, or the whole stack.
+func TestDepthIsBounded(t *testing.T) {
+	for _, opener := range []string{"[", "{a: ", "- ", "[\n", "[]["} {
+		_, err := audit.Parse("d.yaml", []byte("https:\n "+strings.Repeat(opener, 1<<18)))
+		require.ErrorContains(t, err, "more than 1000 levels of nesting", opener)
+	}
+	for _, text := range []string{strings.Repeat("[]", 1<<16), strings.Repeat("]", 1<<16) + "[", "- " + strings.Repeat("x - ", 1<<10)} {
+		d, err := audit.Parse("d.yaml", []byte("https:\n  - host: a\nwaivers:\n  - rule: cert-wildcard\n    until: 2027-01-31\n    reason: '"+text+"'\n"))
+		require.NoError(t, err)
+		assert.Len(t, d.HTTPS, 1)
+	}
+}
+
+// TestFileAsWindowsWritesIt: with a byte order mark, and in UTF-16.
+func TestFileAsWindowsWritesIt(t *testing.T) {
+	d, err := audit.Parse("d.yaml", []byte("\xef\xbb\xbfhttps:\r\n  - host: a\r\n    port: 8093\r\n"))
+	require.NoError(t, err)
+	assert.Equal(t, uint16(8093), d.HTTPS[0].Port)
+	_, err = audit.Parse("d.yaml", []byte("\xff\xfeh\x00t\x00"))
+	require.EqualError(t, err, "d.yaml: the file is UTF-16; save it as UTF-8")
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("name: x\nca: [a.pem]\nhttps:\n  - {host: a, port: 1}\nhttp:\n  - host: b\nwaivers:\n  - {rule: cert-wildcard, reason: r, until: 2027-01-31}\n"))
 	f.Add([]byte("https: [\n"))

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -42,6 +43,13 @@ func (d decoder) errorf(n ast.Node, format string, args ...any) error {
 // decode parses one YAML document into a struct pointer.
 func decode(file string, data []byte, into any) error {
 	d := decoder{file}
+	data = bytes.TrimPrefix(data, utf8BOM)
+	if bytes.HasPrefix(data, utf16LE) || bytes.HasPrefix(data, utf16BE) {
+		return &SyntaxError{connsec.Position{File: file}, "the file is UTF-16; save it as UTF-8"}
+	}
+	if line := tooDeep(data); line > 0 {
+		return &SyntaxError{connsec.Position{File: file, Line: line}, fmt.Sprintf("more than %d levels of nesting; a deployment file takes three", mostNested)}
+	}
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return d.syntaxError(err)
@@ -60,6 +68,38 @@ func decode(file string, data []byte, into any) error {
 		return &SyntaxError{connsec.Position{File: file}, "the file is empty; it needs at least one section, such as https:"}
 	}
 	return d.value(body, reflect.ValueOf(into).Elem(), "")
+}
+
+// What editors on Windows put in front of text.
+var utf8BOM, utf16LE, utf16BE = []byte("\xef\xbb\xbf"), []byte("\xff\xfe"), []byte("\xfe\xff")
+
+// mostNested bounds what the parser gets to see: it recurses, and takes time that grows with the
+// square of the depth.
+const mostNested = 1000
+
+// tooDeep returns the line on which brackets, or dashes on one line, are nested too deeply, or 0.
+// Brackets within texts count, too; nobody leaves a thousand of them open.
+func tooDeep(data []byte) int {
+	n, open := 0, 0
+	for line := range bytes.Lines(data) {
+		n++
+		dashes := 0
+		for rest := bytes.TrimLeft(line, " "); bytes.HasPrefix(rest, []byte("- ")); rest = bytes.TrimLeft(rest[1:], " ") {
+			dashes++
+		}
+		for _, c := range line {
+			switch c {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open = max(open-1, 0)
+			}
+		}
+		if dashes > mostNested || open > mostNested {
+			return n
+		}
+	}
+	return 0
 }
 
 // syntaxError reduces the parser's multi-line message to place and cause.
