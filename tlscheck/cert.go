@@ -428,11 +428,12 @@ func crlLimit(crl *x509.RevocationList, cert *x509.Certificate) (limit string, f
 	return "", false
 }
 
-// Bounds on what is read: the largest public CRLs are tens of MiB; a certificate file of more
+// Bounds on what is read, and how long: the largest public CRLs are tens of MiB; a certificate file of more
 // than a MiB is something else.
 const (
 	maxCertificateFile = 1 << 20
 	maxCRL             = 64 << 20
+	crlTimeout         = time.Minute // the context's deadline comes first where it is nearer
 )
 
 // ParseCertificates reads one or more certificates in PEM or DER. PEM blocks of other types
@@ -510,6 +511,8 @@ func LoadCRL(ctx context.Context, location string, client *http.Client) (*x509.R
 }
 
 func fetch(ctx context.Context, location string, client *http.Client) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, crlTimeout)
+	defer cancel()
 	var from io.ReadCloser
 	if strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://") {
 		if client == nil {
@@ -529,9 +532,13 @@ func fetch(ctx context.Context, location string, client *http.Client) ([]byte, e
 		}
 		from = resp.Body
 	} else {
+		// Before opening: a pipe would block, and a device could do anything.
+		if info, err := os.Stat(location); err == nil && !info.Mode().IsRegular() {
+			return nil, errors.New("it is not a regular file")
+		}
 		f, err := os.Open(location)
 		if err != nil {
-			return nil, err
+			return nil, errors.New(pathless(err)) // the caller names the file
 		}
 		from = f
 	}

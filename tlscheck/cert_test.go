@@ -323,6 +323,10 @@ func TestRevocation(t *testing.T) {
 		assert.Len(t, list.RevokedCertificateEntries, 1)
 		_, err = tlscheck.LoadCRL(t.Context(), file+"x", nil)
 		assert.ErrorContains(t, err, "no such file")
+		_, err = tlscheck.LoadCRL(t.Context(), filepath.Dir(file), nil)
+		assert.ErrorContains(t, err, "it is not a regular file")
+		_, err = tlscheck.LoadCRL(t.Context(), os.DevNull, nil) // a pipe would even block
+		assert.ErrorContains(t, err, "it is not a regular file")
 	})
 }
 
