@@ -11,17 +11,17 @@ import (
 // API is an item of the section api: a client of a REST API, and the endpoint where it gets its
 // tokens.
 type API struct {
-	Name       string         `yaml:"name"` // default: the id
-	ID         string         `yaml:"id"`
+	Name       string         `yaml:"name"`        // default: the id
+	ID         string         `yaml:"id"`          // the client ID
 	SecretFile string         `yaml:"secret_file"` // the client secret, to be judged
-	TokenURL   string         `yaml:"token_url"`
-	Style      apisec.Style   `yaml:"style"`  // basic (default), form, json, query
-	Grant      apisec.Grant   `yaml:"grant"`  // default client_credentials
-	Scopes     []string       `yaml:"scopes"` // that are asked for
-	Needed     []string       `yaml:"needed"` // that the work takes
-	Owner      string         `yaml:"owner"`
-	Created    Date           `yaml:"created"`
-	Expires    Date           `yaml:"expires"`
+	TokenURL   string         `yaml:"token_url"`   // where it gets its tokens
+	Style      apisec.Style   `yaml:"style"`       // basic (default), form, json, query
+	Grant      apisec.Grant   `yaml:"grant"`       // default client_credentials
+	Scopes     []string       `yaml:"scopes"`      // that are asked for
+	Needed     []string       `yaml:"needed"`      // that the work takes
+	Owner      string         `yaml:"owner"`       // who answers for it
+	Created    Date           `yaml:"created"`     // of the secret
+	Expires    Date           `yaml:"expires"`     // of the secret; default: never
 	Storage    apisec.Storage `yaml:"storage"`     // where the product keeps it; default file, if there is a secret_file
 	Path       string         `yaml:"path"`        // the file, for file and literal; default the secret_file
 	MediumDays int            `yaml:"medium_days"` // how old the secret may become; default 90
@@ -29,9 +29,9 @@ type API struct {
 	Context    []string       `yaml:"context"`     // words that an attacker would try first
 	PlainPort  uint16         `yaml:"plain_port"`  // where the endpoint may be without TLS; default 80
 	TryToken   bool           `yaml:"try_token"`   // ask for one token with the real secret
-	Connect    string         `yaml:"connect"`
+	Connect    string         `yaml:"connect"`     // ADDR[:PORT]: dial there, verify the name
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (a API) check(d *Deployment, env *environment) (check, error) {

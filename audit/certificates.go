@@ -13,16 +13,16 @@ import (
 // Certificates is an item of the section certificates: the files from which a server loads
 // its certificate, as a directory or one by one.
 type Certificates struct {
-	Dir          string `yaml:"dir"` // with server.pfx, server.cer and server.key
-	PFX          string `yaml:"pfx"`
-	CER          string `yaml:"cer"`
-	KEY          string `yaml:"key"`
+	Dir          string `yaml:"dir"`           // with server.pfx, server.cer and server.key
+	PFX          string `yaml:"pfx"`           // PKCS #12 with key and chain
+	CER          string `yaml:"cer"`           // certificates, leaf first
+	KEY          string `yaml:"key"`           // private key
 	PasswordFile string `yaml:"password_file"` // of the PFX
 	Name         string `yaml:"name"`          // DNS name that clients use
 	// Live is the endpoint that serves these files: its certificate has to be the same.
 	Live *HTTPS `yaml:"live"`
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (c Certificates) check(d *Deployment, env *environment) (check, error) {

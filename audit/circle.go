@@ -19,7 +19,7 @@ type Circle struct {
 	Connect string              `yaml:"connect"` // ADDR[:PORT] for url
 	Project circlehttps.Project `yaml:"project"` // what Circle is set to
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (c Circle) check(d *Deployment, env *environment) (check, error) {

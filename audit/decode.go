@@ -17,8 +17,8 @@ import (
 
 // SyntaxError is a mistake in a deployment file, at a place.
 type SyntaxError struct {
-	Position connsec.Position
-	Message  string
+	Position connsec.Position // in the file
+	Message  string           // what is wrong, and what to write
 }
 
 // Error returns "file:line:column: message", one line.

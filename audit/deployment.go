@@ -24,34 +24,34 @@ type Deployment struct {
 	CA    []string `yaml:"ca"`    // PEM or DER files with the trust anchors; none: the system's
 	CRL   []string `yaml:"crl"`   // revocation lists, files or URLs
 	AsOf  Date     `yaml:"as_of"` // judge certificates as of this day; default: now
-	HTTPS []HTTPS  `yaml:"https"`
-	HTTP  []HTTP   `yaml:"http"`
+	HTTPS []HTTPS  `yaml:"https"` // web servers that must speak TLS
+	HTTP  []HTTP   `yaml:"http"`  // ports that should not answer without
 
-	LDAP   []LDAP   `yaml:"ldap"`
-	SQL    []SQL    `yaml:"sql"`
-	SMTP   []SMTP   `yaml:"smtp"`
-	RADIUS []RADIUS `yaml:"radius"`
-	API    []API    `yaml:"api"`
+	LDAP   []LDAP   `yaml:"ldap"`   // directories
+	SQL    []SQL    `yaml:"sql"`    // SQL Servers
+	SMTP   []SMTP   `yaml:"smtp"`   // mail servers
+	RADIUS []RADIUS `yaml:"radius"` // RADIUS servers, and lists of their clients
+	API    []API    `yaml:"api"`    // clients of REST APIs
 
-	Certificates []Certificates `yaml:"certificates"`
-	SecURL       []SecURL       `yaml:"securl"`
-	Circle       []Circle       `yaml:"circle"`
-	Firewall     []Firewall     `yaml:"firewall"`
-	Find         []Find         `yaml:"find"`
+	Certificates []Certificates `yaml:"certificates"` // certificate files
+	SecURL       []SecURL       `yaml:"securl"`       // personalized sites and their passwords
+	Circle       []Circle       `yaml:"circle"`       // sites of XMPie Circle
+	Firewall     []Firewall     `yaml:"firewall"`     // exported rule sets
+	Find         []Find         `yaml:"find"`         // where secrets of the deployment are looked for
 
-	Waivers []Waiver `yaml:"waivers"`
+	Waivers []Waiver `yaml:"waivers"` // failures that are accepted for now
 
 	dir string // what paths are relative to
 }
 
 // Waiver is a [connsec.Waiver] in a deployment file.
 type Waiver struct {
-	Rule    string `yaml:"rule"`
+	Rule    string `yaml:"rule"`    // its ID
 	Subject string `yaml:"subject"` // empty: every subject
-	Reason  string `yaml:"reason"`
-	Until   Date   `yaml:"until"` // through the end of that day
+	Reason  string `yaml:"reason"`  // for the next reader
+	Until   Date   `yaml:"until"`   // through the end of that day
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the waiver stands
 }
 
 // Waiver returns the waiver in the library's terms.

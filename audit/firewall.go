@@ -23,7 +23,7 @@ type Firewall struct {
 	HTTP     []uint16 `yaml:"http"`     // ports of pages without TLS; default those of hostfw.Policy
 	Services []string `yaml:"services"` // "SSH=22@10.0.0.0/24", "SNMP=161/udp@10.1.2.3"
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (f Firewall) check(d *Deployment, env *environment) (check, error) {

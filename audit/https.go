@@ -16,7 +16,7 @@ type HTTPS struct {
 	Path    string `yaml:"path"`    // what to ask for; default /
 	Connect string `yaml:"connect"` // ADDR[:PORT]: dial there, verify host
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (h HTTPS) check(_ *Deployment, env *environment) (check, error) {
@@ -32,12 +32,12 @@ func (h HTTPS) check(_ *Deployment, env *environment) (check, error) {
 
 // HTTP is an item of the section http: a port that should not answer without TLS.
 type HTTP struct {
-	Host    string `yaml:"host"`
-	Port    uint16 `yaml:"port"` // default 80
-	Path    string `yaml:"path"` // default /
-	Connect string `yaml:"connect"`
+	Host    string `yaml:"host"`    // as in clients' settings
+	Port    uint16 `yaml:"port"`    // default 80
+	Path    string `yaml:"path"`    // default /
+	Connect string `yaml:"connect"` // ADDR[:PORT]: dial there, ask for host
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (h HTTP) check(_ *Deployment, env *environment) (check, error) {

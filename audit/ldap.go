@@ -19,14 +19,14 @@ type LDAP struct {
 	Port     uint16 `yaml:"port"`     // with server; default by security
 	Domain   string `yaml:"domain"`   // look at every domain controller
 
-	BindDN        string `yaml:"bind_dn"`       // judged, never used
-	PasswordFile  string `yaml:"password_file"` // of the account; judged, never used
-	BaseDN        string `yaml:"base_dn"`
+	BindDN        string `yaml:"bind_dn"`        // judged, never used
+	PasswordFile  string `yaml:"password_file"`  // of the account; judged, never used
+	BaseDN        string `yaml:"base_dn"`        // where searches begin; default: what the server names
 	OtherPort     uint16 `yaml:"other_port"`     // the port of the other kind, 389 or 636
 	GlobalCatalog bool   `yaml:"global_catalog"` // look at 3269 too
-	Connect       string `yaml:"connect"`
+	Connect       string `yaml:"connect"`        // ADDR[:PORT]: dial there, verify the name
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (l LDAP) config() (ldapsec.Config, error) {

@@ -14,17 +14,17 @@ import (
 // RADIUS is an item of the section radius: a server that is asked, or a server's list of
 // clients and their secrets.
 type RADIUS struct {
-	Host       string              `yaml:"host"`
+	Host       string              `yaml:"host"`        // as in the server's certificate
 	Port       uint16              `yaml:"port"`        // default 2083 over TLS, 1812 over UDP
 	Transport  radiussec.Transport `yaml:"transport"`   // tls (default) or udp
 	Method     radiussec.Method    `yaml:"method"`      // default pap
 	SecretFile string              `yaml:"secret_file"` // the shared secret
 	Context    []string            `yaml:"context"`     // words that an attacker would try first
-	Connect    string              `yaml:"connect"`
+	Connect    string              `yaml:"connect"`     // ADDR[:PORT]: send there, verify host
 
 	Clients string `yaml:"clients"` // clients.conf of FreeRADIUS, or an export of NPS in XML
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (r RADIUS) check(d *Deployment, env *environment) (check, error) {

@@ -46,8 +46,8 @@ type environment struct {
 
 // Result is the report of a run, and the waivers of the file that covered nothing.
 type Result struct {
-	Report        connsec.Report
-	UnusedWaivers []connsec.Waiver
+	Report        connsec.Report   // after waivers
+	UnusedWaivers []connsec.Waiver // they can go, or name a rule or subject wrongly
 }
 
 // check is one thing to look at.

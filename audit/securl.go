@@ -18,7 +18,7 @@ import (
 type SecURL struct {
 	Method *securl.Method `yaml:"method"` // md5 or none
 
-	Project      *securl.Project `yaml:"project"`
+	Project      *securl.Project `yaml:"project"`       // what Circle is set to
 	Site         string          `yaml:"site"`          // the https address it is served at
 	Connect      string          `yaml:"connect"`       // ADDR[:PORT] for site
 	Recipient    string          `yaml:"recipient"`     // key of a recipient made for tests
@@ -27,24 +27,24 @@ type SecURL struct {
 	Other        *OtherRecipient `yaml:"other"`         // a second one: does the first one's token open its data?
 	Guesses      int             `yaml:"guesses"`       // wrong passwords to try; more than 5 are tried for recipient
 
-	List        string           `yaml:"list"` // CSV or TSV file with a header row
-	Delimiter   Delimiter        `yaml:"delimiter"`
-	NoQuotes    bool             `yaml:"no_quotes"`
-	Encoding    securl.Collation `yaml:"encoding"` // code page of the file, CP1252; default: UTF-8
-	Null        string           `yaml:"null"`     // what stands for NULL
-	RecipientID string           `yaml:"id"`       // column to compare passwords with
-	UserName    string           `yaml:"user"`     // another one
-	Width       int              `yaml:"width"`    // characters that the column holds in the database
+	List        string           `yaml:"list"`      // CSV or TSV file with a header row
+	Delimiter   Delimiter        `yaml:"delimiter"` // default: a comma
+	NoQuotes    bool             `yaml:"no_quotes"` // quotation marks are part of the values
+	Encoding    securl.Collation `yaml:"encoding"`  // code page of the file, CP1252; default: UTF-8
+	Null        string           `yaml:"null"`      // what stands for NULL
+	RecipientID string           `yaml:"id"`        // column to compare passwords with
+	UserName    string           `yaml:"user"`      // another one
+	Width       int              `yaml:"width"`     // characters that the column holds in the database
 
-	SQL    *SQL   `yaml:"sql"` // the database; the login reads the table
-	Schema string `yaml:"schema"`
-	Table  string `yaml:"table"`
-	Key    string `yaml:"key"` // a column that is unique
+	SQL    *SQL   `yaml:"sql"`    // the database; the login reads the table
+	Schema string `yaml:"schema"` // of the table; default dbo
+	Table  string `yaml:"table"`  // with the recipients
+	Key    string `yaml:"key"`    // a column that is unique
 
 	Column    string           `yaml:"column"`    // the password column of list or table
 	Collation securl.Collation `yaml:"collation"` // of the database, if its passwords are beyond ASCII
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 // OtherRecipient is a second recipient made for tests, with other data than the first.

@@ -21,12 +21,12 @@ type SMTP struct {
 	Sender       string `yaml:"sender"`        // the address that mail comes from
 	OtherPort    uint16 `yaml:"other_port"`    // the port of the other kind, 587 or 465
 	MX           bool   `yaml:"mx"`            // it receives mail from the Internet for domain
-	Domain       string `yaml:"domain"`
-	DNS          string `yaml:"dns"`         // with mx: ADDR[:PORT] of the resolver that is asked; default: the system's first
-	DNSTrusted   bool   `yaml:"dns_trusted"` // with mx: it validates DNSSEC, and the way to it is safe; without, DANE is inconclusive
-	Connect      string `yaml:"connect"`
+	Domain       string `yaml:"domain"`        // the mail domain; default: that of sender
+	DNS          string `yaml:"dns"`           // with mx: ADDR[:PORT] of the resolver that is asked; default: the system's first
+	DNSTrusted   bool   `yaml:"dns_trusted"`   // with mx: it validates DNSSEC, and the way to it is safe; without, DANE is inconclusive
+	Connect      string `yaml:"connect"`       // ADDR[:PORT]: dial there, verify the name
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (s SMTP) check(d *Deployment, env *environment) (check, error) {

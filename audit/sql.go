@@ -11,15 +11,15 @@ import (
 // SQL is an item of the section sql: a SQL Server, given as a connection string in a file of
 // its own (it often holds a password), in the deployment file, or as host.
 type SQL struct {
-	DSNFile  string         `yaml:"dsn_file"`
-	DSN      connsec.Secret `yaml:"dsn"`    // a connection string without a password
-	Driver   sqlsec.Driver  `yaml:"driver"` // whose defaults apply; found from the form if empty
-	Host     string         `yaml:"host"`
-	Instance string         `yaml:"instance"`
-	Port     uint16         `yaml:"port"`
-	Connect  string         `yaml:"connect"`
+	DSNFile  string         `yaml:"dsn_file"` // with a connection string
+	DSN      connsec.Secret `yaml:"dsn"`      // a connection string without a password
+	Driver   sqlsec.Driver  `yaml:"driver"`   // whose defaults apply; found from the form if empty
+	Host     string         `yaml:"host"`     // in place of a connection string
+	Instance string         `yaml:"instance"` // with host; default: none
+	Port     uint16         `yaml:"port"`     // with host; default 1433, or the instance's
+	Connect  string         `yaml:"connect"`  // ADDR[:PORT]: dial there, verify the name
 
-	Source connsec.Position `yaml:"-"`
+	Source connsec.Position `yaml:"-"` // where the item stands
 }
 
 func (s SQL) config(d *Deployment) (sqlsec.Config, error) {

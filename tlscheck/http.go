@@ -32,14 +32,14 @@ const (
 
 // PlainHTTP is a port on which a server may speak HTTP without TLS.
 type PlainHTTP struct {
-	Host     string   // as in clients' settings
-	Port     uint16   // 0: 80
-	Path     string   // what to ask for; empty: "/"
-	Connect  string   // see [Endpoint.Connect]
-	Subject  string   // empty: "http://host:port"
-	Dialer   Dialer   // nil: a net.Dialer
-	Resolver Resolver // nil: net.DefaultResolver
-	Now      func() time.Time
+	Host     string           // as in clients' settings
+	Port     uint16           // 0: 80
+	Path     string           // what to ask for; empty: "/"
+	Connect  string           // see [Endpoint.Connect]
+	Subject  string           // empty: "http://host:port"
+	Dialer   Dialer           // nil: a net.Dialer
+	Resolver Resolver         // nil: net.DefaultResolver
+	Now      func() time.Time // nil: time.Now
 }
 
 // PlainObservation is what a [PlainHTTP] port answered, address by address.

@@ -22,12 +22,12 @@ import (
 // Observation is what was seen of an [Endpoint], address by address. It marshals to JSON and
 // back. Set AsOf before judging to ask what will break on a given day.
 type Observation struct {
-	Subject   string               `json:"subject"`
-	Host      string               `json:"host"`
-	At        time.Time            `json:"at"`
-	AsOf      time.Time            `json:"as_of,omitzero"`
-	Duration  time.Duration        `json:"duration"`
-	Addresses []AddressObservation `json:"addresses"`
+	Subject   string               `json:"subject"`        // what the findings are about
+	Host      string               `json:"host"`           // as in the setting
+	At        time.Time            `json:"at"`             // when it was begun
+	AsOf      time.Time            `json:"as_of,omitzero"` // judge certificates as of this instant; zero: At
+	Duration  time.Duration        `json:"duration"`       // of the whole look
+	Addresses []AddressObservation `json:"addresses"`      // in the resolver's order
 }
 
 // AddressObservation is what was seen at one address.
@@ -56,14 +56,14 @@ type AddressObservation struct {
 
 // Handshake is what one handshake negotiated. Versions, suites and groups are IANA numbers.
 type Handshake struct {
-	Version     uint16        `json:"version"`
-	Suite       uint16        `json:"suite"`
-	Group       uint16        `json:"group,omitempty"` // 0: no (EC)DHE group, or unknown
-	ALPN        string        `json:"alpn,omitempty"`
-	Staple      []byte        `json:"ocsp_staple,omitempty"`
-	WantsClient bool          `json:"wants_client_certificate,omitempty"`
-	Connect     time.Duration `json:"connect"`   // TCP connect
-	Duration    time.Duration `json:"handshake"` // TLS handshake alone
+	Version     uint16        `json:"version"`                            // such as 0x0304, TLS 1.3
+	Suite       uint16        `json:"suite"`                              // cipher suite
+	Group       uint16        `json:"group,omitempty"`                    // 0: no (EC)DHE group, or unknown
+	ALPN        string        `json:"alpn,omitempty"`                     // the protocol chosen; "": none
+	Staple      []byte        `json:"ocsp_staple,omitempty"`              // OCSP response in DER
+	WantsClient bool          `json:"wants_client_certificate,omitempty"` // the server asked for one
+	Connect     time.Duration `json:"connect"`                            // TCP connect
+	Duration    time.Duration `json:"handshake"`                          // TLS handshake alone
 }
 
 // Offers records the server's answers to ClientHellos that a strict server refuses. The
