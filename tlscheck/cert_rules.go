@@ -146,7 +146,7 @@ var RuleIPAsDNSName = &connsec.Rule{
 	Why:      "Clients compare addresses with iPAddress entries only, so the entry never matches; it suggests that clients connect by address.",
 	Fix:      "Use DNS names. If an address is unavoidable, have it certified as an iPAddress entry.",
 	Severity: connsec.Medium,
-	Refs:     []connsec.Citation{rfc("5280", "4.2.1.6"), rfc("9525", "6.5"), br("7.1.2.7.12")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{rfc("5280", "4.2.1.6"), rfc("9525", "6.4"), br("7.1.2.7.12")}, Since: "0.1.0",
 }
 
 func judgeIPAsDNSName(_ ChainObservation, leaf *x509.Certificate) connsec.Verdict {

@@ -48,7 +48,7 @@ var RuleIPLiteral = &connsec.Rule{
 	Why:      "Certificates are issued for DNS names, so a client that connects to an address has nothing to verify: it is refused, or its checks get switched off. Kerberos falls back to NTLM.",
 	Fix:      "Enter the server's fully qualified DNS name, the one that its certificate lists.",
 	Severity: connsec.High,
-	Refs:     []connsec.Citation{myqNames, rfc("9525", "6.2")}, Since: "0.1.0",
+	Refs:     []connsec.Citation{myqNames, rfc("9525", "6.4")}, Since: "0.1.0",
 }
 
 func judgeIPLiteral(n *nameText) connsec.Verdict {
