@@ -49,7 +49,10 @@ const pfxIterations = 50_000
 // All files are written beside the old ones, synced, and renamed over them; the old ones are
 // kept under their name with a time added. If a step fails, what was done is undone and the
 // old set is in place; the error says so if even that failed. The three renames are not one
-// atomic step: a service that starts just between them can see a mixed set. The new files get
+// atomic step: a service that starts just between them can see a mixed set, and a machine that
+// loses its power there is left with one. [RuleFilesKeyMismatch] and [RuleFilesDiffer] find that;
+// nothing is lost, since the whole old set is beside it under the added time, and the rest of the
+// new one under names that begin with a dot, which can be removed. The new files get
 // owner and group of those that they replace (on Windows: the inherited access list of the
 // directory), but the mode is always 0600 for files with a key: a service that read the old
 // key by way of its group has to own the new one. Nothing restarts the service.

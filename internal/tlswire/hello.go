@@ -49,7 +49,7 @@ type Hello struct {
 	// Groups in order of preference. Default: X25519MLKEM768 and SecP256r1MLKEM768 for
 	// TLS 1.3, then X25519, P-256, P-384, P-521, X448, ffdhe2048 to ffdhe4096 and the Brainpool
 	// curves: up to TLS 1.2 a server may show a certificate only on a curve that is offered
-	// (RFC 8422 §5.1).
+	// (RFC 8422 §5.3).
 	Groups []uint16
 	// KeyShares are the groups to send a key share for; it must be a subset of Groups in
 	// the same order. Default none: the server then answers with a HelloRetryRequest that
