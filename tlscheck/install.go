@@ -230,6 +230,14 @@ func replaceAll(d fileSystem, files []newFile, now time.Time) (kept []string, er
 			return d.remove(name)
 		})
 	}
+	// From here on the old set has to be there whenever the machine stops.
+	if len(kept) > 0 {
+		for _, dir := range directories(files) {
+			if err := d.syncDir(dir); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for i, f := range files {
 		if err := d.rename(written[i], f.path); err != nil {
 			return nil, err

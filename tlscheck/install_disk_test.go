@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,19 @@ func TestInstallIsUndoneAtEveryStep(t *testing.T) {
 		}
 	}
 	assert.Len(t, tried, 5, "every kind of step but remove, which only undoing does: %v", tried)
+}
+
+// The old files are kept for good before the first of them is replaced.
+func TestInstallKeepsBeforeItReplaces(t *testing.T) {
+	_, files := oldSet(t, 7)
+	d := &badDisk{}
+	_, err := replaceAll(d, files, installTime)
+	require.NoError(t, err)
+	first := slices.Index(d.calls, "rename")
+	require.Positive(t, first)
+	assert.Equal(t, "sync", d.calls[first-1])
+	assert.NotContains(t, d.calls[first:], "link")
+	assert.Equal(t, "sync", d.calls[len(d.calls)-1])
 }
 
 // If even undoing fails, the error says so, and nothing of the old set is lost.
