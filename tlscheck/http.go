@@ -174,7 +174,7 @@ func get(ctx context.Context, host, path string, dial func(context.Context) (net
 	start, err := r.Peek(len("HTTP/"))
 	switch {
 	case string(start) == "HTTP/":
-	case len(start) > 0 && (start[0] == 21 || start[0] == 22):
+	case len(start) > 1 && (start[0] == 21 || start[0] == 22) && start[1] == 3: // alert or handshake, RFC 8446 §5.1
 		return nil, Problem{Alert, "the server answers in TLS"}
 	case len(start) > 0:
 		return nil, Problem{NotTLS, "something else than HTTP answers"}
