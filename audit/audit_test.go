@@ -308,6 +308,23 @@ func TestRevocationListsAreForEverySection(t *testing.T) {
 	}
 }
 
+// TestRevocationListThatIsElsewhere: one that cannot be had is said, and stops nothing.
+func TestRevocationListThatIsElsewhere(t *testing.T) {
+	d := deployment(t, "")
+	lists := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(lists.Close)
+	d.CRL = []string{strings.Replace(lists.URL, "//", "//reader:hunter2@", 1) + "/ca.crl"}
+	result, err := d.Run(t.Context(), audit.Options{Dialer: &net.Dialer{}})
+	require.NoError(t, err)
+	first := result.Report.Findings[0]
+	assert.Equal(t, tlscheck.RuleRevoked, first.Rule)
+	assert.Equal(t, connsec.Inconclusive, first.Outcome)
+	assert.Equal(t, strings.Replace(lists.URL, "//", "//reader:xxxxx@", 1)+"/ca.crl", first.Subject)
+	assert.Contains(t, first.Detail, "the server answers 404")
+	assert.NotContains(t, first.Subject+first.Detail, "hunter2")
+	ruletest.ExpectFailed(t, result.Report, tlscheck.RuleSelfSigned, tlscheck.RuleCipherWeak)
+}
+
 func TestCAFileThatIsNone(t *testing.T) {
 	d := deployment(t, "")
 	d.CA = []string{"deployment.yaml"}

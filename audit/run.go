@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -42,6 +44,14 @@ type environment struct {
 
 	secrets []itemSecret // of the whole file, to find reuse; read when first asked for
 	search  sync.Mutex   // held by the search for secrets that is going on
+}
+
+// client fetches revocation lists on the run's own network; nil is the standard one.
+func (env *environment) client() *http.Client {
+	if env.Dialer == nil {
+		return nil
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: env.Dialer.DialContext, DisableKeepAlives: true}}
 }
 
 // Result is the report of a run, and the waivers of the file that covered nothing.
@@ -111,7 +121,7 @@ func sourceOf(i item) connsec.Position {
 
 // Run looks at everything and returns one report, in the order of the file. The error is about
 // the deployment's own files (a CA file that cannot be read); whatever goes wrong with an
-// endpoint is a finding.
+// endpoint, or with a revocation list that is elsewhere, is a finding.
 func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 	env := &environment{Options: o, asOf: d.AsOf.Time}
 	if !o.AsOf.IsZero() {
@@ -131,17 +141,29 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 		}
 		env.roots, env.known = tlscheck.SplitRoots(all)
 	}
+	started := env.Now()
+	var lost []connsec.Finding // lists that could not be had
 	for _, location := range d.CRL {
-		if !strings.Contains(location, "://") {
+		remote := strings.Contains(location, "://")
+		if !remote {
 			location = d.path(location)
 		}
-		crl, err := tlscheck.LoadCRL(ctx, location, nil)
-		if err != nil {
+		crl, err := tlscheck.LoadCRL(ctx, location, env.client())
+		switch {
+		case err == nil:
+			env.crls = append(env.crls, crl)
+		case remote:
+			if u, err := url.Parse(location); err == nil {
+				location = u.Redacted()
+			}
+			lost = append(lost, connsec.Finding{
+				Rule: tlscheck.RuleRevoked, Severity: tlscheck.RuleRevoked.Severity, Outcome: connsec.Inconclusive, Subject: location,
+				Detail: "the revocation list could not be had, so nobody knows what is on it: " + oneLine(err),
+			})
+		default:
 			return Result{}, err
 		}
-		env.crls = append(env.crls, crl)
 	}
-	started := env.Now()
 	checks, err := d.checks(env)
 	if err != nil {
 		return Result{}, err
@@ -167,7 +189,7 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 		})
 	}
 	wg.Wait()
-	all := connsec.Report{Target: d.Name, At: started}
+	all := connsec.Report{Target: d.Name, At: started, Findings: lost}
 	for _, r := range reports {
 		all.Findings = append(all.Findings, r.Findings...)
 	}

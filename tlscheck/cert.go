@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -497,6 +498,9 @@ func SplitRoots(certs []*x509.Certificate) (*x509.CertPool, []*x509.Certificate)
 // is safe. A nil client means [http.DefaultClient].
 func LoadCRL(ctx context.Context, location string, client *http.Client) (*x509.RevocationList, error) {
 	data, err := fetch(ctx, location, client)
+	if u, err := url.Parse(location); err == nil && u.User != nil {
+		location = u.Redacted() // for the errors
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tlscheck: CRL %s: %w", location, err)
 	}
