@@ -1,13 +1,19 @@
 package tlscheck_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -149,6 +155,22 @@ func TestKeysNotReadHereInWhatOpenSSLWrites(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestServerWithAKeyThatIsTooLongHere: crypto/tls turns down RSA keys of more than 8192 bits, and
+// other clients do not. The key is no product of primes: nobody gets as far as its signature.
+func TestServerWithAKeyThatIsTooLongHere(t *testing.T) {
+	_, signer, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	modulus := new(big.Int).Lsh(big.NewInt(1), 8200)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{host}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: modulus.Add(modulus, big.NewInt(1)), E: 65537}, signer)
+	require.NoError(t, err)
+	addr := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: signer}}})
+	r, err := tlscheck.Endpoint{Host: host, Connect: addr.String()}.Probe(t.Context())
+	require.NoError(t, err)
+	ruletest.Expect(t, r, connsec.Inconclusive, tlscheck.RuleHandshakeFailed)
+	assert.Contains(t, r.Of(tlscheck.RuleHandshakeFailed)[0].Detail, "RSA key larger than 8192 bits")
 }
 
 // TestServerWithAKeyThatIsNotReadHere: OpenSSL's own client takes such a certificate if it is told
