@@ -39,8 +39,9 @@
 // handshake gets a wider offer, and another for TLS 1.2. All but one or two end after the first
 // answer, so servers may log failed handshakes. One GET is sent in clear to the HTTP port or HTTPS
 // port, one over verified TLS. Where the HTTP port redirects to HTTPS, a second GET asks for
-// /connsec-no-such-page; where a port closes on the GET in clear, it is offered TLS (the HTTPS port
-// after a second GET). All say User-Agent "connsec", carry no credentials, and follow no redirect.
+// /connsec-no-such-page; where it turns the GET down as ports for TLS do, it is offered TLS. An
+// HTTPS port that closes on the GET in clear gets another, and an offer of TLS. All say User-Agent
+// "connsec", carry no credentials, and follow no redirect.
 //
 // Of a name with more than 16 addresses, 16 are looked at, and the report says so.
 //

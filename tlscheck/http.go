@@ -56,8 +56,8 @@ type PlainAddress struct {
 	Problem Problem        `json:"problem,omitzero"` // why there was no HTTP answer
 	Waited  time.Duration  `json:"waited"`           // how long the answer, or its absence, took
 	Answer  *HTTPAnswer    `json:"answer,omitempty"`
-	// SpeaksTLS: the port answers a ClientHello. Asked only where it closed the connection on
-	// the request, as ports for TLS alone do.
+	// SpeaksTLS: the port answers a ClientHello. Asked only where it turned the request down as
+	// ports for TLS alone do: by closing the connection, or with an error that speaks of TLS.
 	SpeaksTLS bool `json:"speaks_tls,omitempty"`
 	// Elsewhere is the answer to a second request, for a page that does not exist, with the
 	// reason in ElsewhereProblem if there was none. Asked only where the first was redirected
@@ -127,7 +127,7 @@ func (p PlainHTTP) observeAddress(ctx context.Context, e Endpoint, addr netip.Ad
 	a.Answer, a.Problem = ask(p.Path)
 	a.Waited = time.Since(begin)
 	switch {
-	case a.Problem.Kind == Closed:
+	case a.Problem.Kind == Closed, a.Answer != nil && a.Answer.asksForTLS():
 		_, problem := e.hello(ctx, addr, tlswire.Hello{MaxVersion: tls.VersionTLS13})
 		a.SpeaksTLS = problem == (Problem{}) || problem.Kind == Alert
 	case a.Answer != nil && a.Answer.redirectsToHTTPS():
@@ -142,6 +142,9 @@ const noSuchPage = "/connsec-no-such-page"
 func (a *HTTPAnswer) redirectsToHTTPS() bool {
 	return a.Status/100 == 3 && strings.HasPrefix(a.Redirect, "https://")
 }
+
+// asksForTLS: what nginx, Apache and Go say to HTTP on a port for TLS.
+func (a *HTTPAnswer) asksForTLS() bool { return a.Status == http.StatusBadRequest && a.MentionsTLS }
 
 // demandsTLS: RFC 2817 §4.2. Other protocols are demanded by the same status, WebSocket above all.
 func (a *HTTPAnswer) demandsTLS() bool {

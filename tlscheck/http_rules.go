@@ -84,6 +84,9 @@ func judgeCleartextServed(a PlainAddress) connsec.Verdict {
 	default:
 		return connsec.Unknown("%s", a.Problem.Text)
 	}
+	if a.SpeaksTLS && a.Answer.asksForTLS() && len(a.Answer.Challenges) == 0 && !a.Answer.SetsCookie && !a.Answer.PasswordForm {
+		return connsec.Passed("the port speaks TLS, and answers HTTP with the error %d", a.Answer.Status).With("port", "tls")
+	}
 	v := judgeClearAnswer(a.Answer)
 	if v.Outcome != connsec.Pass || !a.Answer.redirectsToHTTPS() {
 		return v
@@ -147,7 +150,7 @@ func judgeCleartextRedirect(a PlainAddress) connsec.Verdict {
 	case a.Answer.redirectsToHTTPS():
 		return connsec.Failed("HTTP %d to %s", a.Answer.Status, clip(a.Answer.Redirect))
 	}
-	return connsec.Skipped("the answer is not a redirect to HTTPS, see %s", RuleCleartextServed.ID)
+	return connsec.Passed("the answer is no redirect")
 }
 
 // RuleCleartextOnTLSPort: the HTTPS port must not understand HTTP in clear.
@@ -171,7 +174,7 @@ func judgeCleartextOnTLSPort(a HTTPSAddress) connsec.Verdict {
 	}
 	switch s := a.Clear.Status; {
 	case a.Clear.demandsTLS(), s == 497, // 497 is nginx's own
-		s == http.StatusBadRequest && a.Clear.MentionsTLS:
+		a.Clear.asksForTLS():
 		return connsec.Passed("plain HTTP is answered with the error %d", s)
 	case a.Clear.redirectsToHTTPS():
 		return connsec.Failed("plain HTTP is answered with a redirect to HTTPS").As(connsec.Low).With("status", s)

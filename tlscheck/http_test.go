@@ -149,6 +149,10 @@ func TestPlainHTTPPortThatIsShut(t *testing.T) {
 		{"open, closes without answer", serve(t, func(c net.Conn) { _ = c.Close() }).String(), "the port is open, and closes connections without an answer", nil, connsec.Inconclusive},
 		{"open for TLS, closes otherwise", tlsOnly(""), "the port speaks TLS, and closes", nil, connsec.Pass},
 		{"open for TLS, with an alert otherwise", tlsOnly("\x15\x03\x03\x00\x02\x02\x0a"), "the port answers in TLS", nil, connsec.Pass},
+		{"open for TLS, with an error otherwise", serveHTTPS(t, ca, func(http.ResponseWriter, *http.Request) {}).String(), "the port speaks TLS, and answers HTTP with the error 400", nil, connsec.Pass},
+		{"open for HTTP, with an error that mentions TLS", serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "use HTTPS", http.StatusBadRequest)
+		}).String(), "answers 400 here", nil, connsec.Inconclusive},
 		{"another protocol", serve(t, func(c net.Conn) { fmt.Fprint(c, "220 mail ESMTP\r\n") }).String(), "something else than HTTP", nil, connsec.NotApplicable},
 		{"gave up too early to tell", "192.0.2.1", "no answer within", silentDialer{}, connsec.Inconclusive},
 		{"this machine has no route", "2001:db8::1", "no route", failingDialer{syscall.ENETUNREACH}, connsec.Inconclusive},

@@ -164,7 +164,8 @@ const (
 	addressesAtOneTime = 4
 )
 
-// Observe looks at every address of the host, up to 16. The error is about the name or the context: an
+// Observe looks at every address of the host, up to 16. The error is about the name or the
+// context: an
 // address that refuses the connection is a fact like another.
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
