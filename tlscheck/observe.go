@@ -165,8 +165,7 @@ const (
 )
 
 // Observe looks at every address of the host, up to 16. The error is about the name or the
-// context: an
-// address that refuses the connection is a fact like another.
+// context: an address that refuses the connection is a fact like another.
 //
 // Per address it makes one full handshake and, on connections of their own, ClientHellos that
 // are never completed: five at a strict server, nine at the weakest. A server that closes the
