@@ -185,7 +185,11 @@ func checkExposure(path string) error {
 	case !e.Known:
 		return fmt.Errorf("apisec: it cannot be told who may read %s", path)
 	case len(e.To) > 0:
-		return fmt.Errorf("apisec: %s may be read or changed by %s; let only its owner in (chmod 600), and take what is in it for known", path, e.To[0])
+		way := "let only its owner in (chmod 600)"
+		if runtime.GOOS == "windows" {
+			way = "take that right from its folder, whose files inherit it (icacls FOLDER /inheritance:d, then /remove)"
+		}
+		return fmt.Errorf("apisec: %s may be read or changed by %s; %s, and take what is in it for known", path, e.To[0], way)
 	}
 	return nil
 }

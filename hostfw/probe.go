@@ -13,6 +13,7 @@ import (
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/internal/setting"
+	"github.com/connsec/connsec/tlscheck"
 )
 
 // State is what a port looks like from outside.
@@ -187,26 +188,18 @@ func (p Prober) ask(ctx context.Context, to netip.AddrPort) (PortState, netip.Ad
 
 // state tells from an error what became of a connection.
 func (p Prober) state(ctx context.Context, err error) (State, string) {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaeConnRefused):
+	switch kind := tlscheck.ProblemOf(err).Kind; {
+	case kind == tlscheck.Refused:
 		return Refused, ""
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, wsaeHostUnreach), errors.Is(err, wsaeNetUnreach):
+	case kind == tlscheck.Unreachable, kind == tlscheck.NoRoute, errors.Is(err, syscall.EACCES):
 		return Prohibited, cause(err)
 	case ctx.Err() != nil:
 		return Untold, "there was no time left"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case kind == tlscheck.Timeout:
 		return Silent, ""
 	}
 	return Untold, cause(err)
 }
-
-// The numbers that Windows gives these errors, which package syscall has no portable names for.
-const (
-	wsaeConnRefused = syscall.Errno(10061)
-	wsaeHostUnreach = syscall.Errno(10065)
-	wsaeNetUnreach  = syscall.Errno(10051)
-)
 
 // cause is the innermost error, which holds no addresses.
 func cause(err error) string {

@@ -59,15 +59,16 @@ func answers(byPort map[string]error) func(context.Context, string, string) (net
 func TestProbeStates(t *testing.T) {
 	p := hostfw.Prober{Timeout: 50 * time.Millisecond, Dial: answers(map[string]error{
 		"1": nil, "2": syscall.ECONNREFUSED, "3": syscall.EHOSTUNREACH, "4": syscall.EACCES, "5": syscall.ENETUNREACH, "6": syscall.EMFILE, "8": syscall.ETIMEDOUT,
+		"9": syscall.Errno(10061), "10": syscall.Errno(10065), // of Windows
 	})}
-	o, err := p.Probe(t.Context(), "192.0.2.1", []uint16{8, 7, 6, 5, 4, 3, 2, 1})
+	o, err := p.Probe(t.Context(), "192.0.2.1", []uint16{10, 9, 8, 7, 6, 5, 4, 3, 2, 1})
 	require.NoError(t, err)
 	got := map[uint16]hostfw.State{}
 	for _, s := range o.Ports {
 		got[s.Port] = s.State
 	}
 	assert.Equal(t, map[uint16]hostfw.State{1: hostfw.Open, 2: hostfw.Refused, 3: hostfw.Prohibited, 4: hostfw.Prohibited, 5: hostfw.Prohibited,
-		6: hostfw.Untold, 7: hostfw.Silent, 8: hostfw.Silent}, got)
+		6: hostfw.Untold, 7: hostfw.Silent, 8: hostfw.Silent, 9: hostfw.Refused, 10: hostfw.Prohibited}, got)
 	text, err := json.Marshal(o)
 	require.NoError(t, err)
 	var back hostfw.Observation

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -442,10 +443,16 @@ func TestObservationSurvivesJSONAndTime(t *testing.T) {
 }
 
 func TestProblemOfKeepsAServersWordsApart(t *testing.T) {
-	refused := &net.OpError{Op: "dial", Err: errors.New("No connection could be made because the target machine actively refused it.")}
-	assert.Equal(t, tlscheck.Refused, tlscheck.ProblemOf(fmt.Errorf("connect: %w", refused)).Kind)
+	assert.Equal(t, tlscheck.Refused, tlscheck.ProblemOf(fmt.Errorf("connect: %w", syscall.ECONNREFUSED)).Kind)
 	assert.Equal(t, tlscheck.Other, tlscheck.ProblemOf(errors.New("554 connection refused by policy")).Kind)
 	assert.Zero(t, tlscheck.ProblemOf(nil))
+	// What Windows says, in whatever language.
+	for number, kind := range map[syscall.Errno]tlscheck.ProblemKind{
+		10051: tlscheck.NoRoute, 10053: tlscheck.Closed, 10054: tlscheck.Closed, 10061: tlscheck.Refused, 10065: tlscheck.Unreachable, 10045: tlscheck.Other,
+	} {
+		err := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connectex", number)}
+		assert.Equal(t, kind, tlscheck.ProblemOf(err).Kind, "%d", number)
+	}
 }
 
 func TestConnectNeedsAnAddress(t *testing.T) {

@@ -116,11 +116,10 @@ func ProblemOf(err error) Problem {
 		record tls.RecordHeaderError
 		notTLS *tlswire.NotTLSError
 		alert  tls.AlertError
-		op     *net.OpError
 	)
-	// says looks for words that Windows' errors have; only in errors of the network, since an
-	// Opener's error may quote a server.
-	says := func(word string) bool { return errors.As(err, &op) && strings.Contains(op.Error(), word) }
+	is := func(numbers ...syscall.Errno) bool {
+		return slices.ContainsFunc(numbers, func(n syscall.Errno) bool { return errors.Is(err, n) })
+	}
 	switch {
 	case err == nil:
 		return Problem{}
@@ -135,18 +134,27 @@ func ProblemOf(err error) Problem {
 	case strings.Contains(err.Error(), "remote error: tls: "):
 		_, text, _ := strings.Cut(err.Error(), "remote error: tls: ")
 		return Problem{Alert, "the server answers with the alert: " + text}
-	case errors.Is(err, syscall.ECONNREFUSED), says("refused"):
+	case is(syscall.ECONNREFUSED, wsaeConnRefused):
 		return Problem{Refused, "connection refused"}
-	case errors.Is(err, syscall.ENETUNREACH), says("unreachable network"):
+	case is(syscall.ENETUNREACH, wsaeNetUnreach):
 		return Problem{NoRoute, "this machine has no route to the address"}
-	case errors.Is(err, syscall.EHOSTUNREACH), says("unreachable"):
+	case is(syscall.EHOSTUNREACH, wsaeHostUnreach):
 		return Problem{Unreachable, "no route to the host"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		says("forcibly closed"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), is(syscall.ECONNRESET, syscall.EPIPE, wsaeConnReset, wsaeConnAborted):
 		return Problem{Closed, "the server closes the connection"}
 	}
 	return Problem{Other, strings.TrimPrefix(err.Error(), "tls: ")}
 }
+
+// The numbers that Windows gives these errors (Winsock, “Windows Sockets Error Codes”). The names in
+// package syscall are not theirs, and their texts are in the language of the system.
+const (
+	wsaeNetUnreach  = syscall.Errno(10051)
+	wsaeConnAborted = syscall.Errno(10053)
+	wsaeConnReset   = syscall.Errno(10054)
+	wsaeConnRefused = syscall.Errno(10061)
+	wsaeHostUnreach = syscall.Errno(10065)
+)
 
 func looksLike(header []byte) string {
 	switch {
