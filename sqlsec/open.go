@@ -218,11 +218,10 @@ func (k *connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 // explain turns the driver's words into the rule that they are about.
 func (k *connector) explain(err error) error {
 	text := err.Error()
-	var record tls.RecordHeaderError
-	switch {
+	switch kind := tlscheck.ProblemOf(err).Kind; {
 	case strings.Contains(text, "server does not support encryption"):
 		return fmt.Errorf("sqlsec: %s: %w; nothing was sent", k.c.Subject(), RuleEncryptionUnsupported)
-	case k.c.Encryption == Strict && (errors.As(err, &record) || strings.Contains(text, "TLS Handshake failed: EOF") || strings.Contains(text, "connection reset")):
+	case k.c.Encryption == Strict && (kind == tlscheck.NotTLS || kind == tlscheck.Closed && strings.Contains(text, "TLS Handshake failed")):
 		return fmt.Errorf("sqlsec: %s: %w; set encryption to mandatory, or upgrade to SQL Server 2022; nothing was sent", k.c.Subject(), RuleStrictUnavailable)
 	}
 	if !k.c.Password.IsEmpty() && strings.Contains(text, k.c.Password.Reveal()) {
