@@ -33,6 +33,11 @@ func exposureOf(path string) Exposure {
 	if err != nil {
 		return Exposure{}
 	}
+	return exposureIn(sd)
+}
+
+// exposureIn reads the access control list of a security descriptor.
+func exposureIn(sd *windows.SECURITY_DESCRIPTOR) Exposure {
 	dacl, _, err := sd.DACL()
 	if err != nil {
 		return Exposure{}
