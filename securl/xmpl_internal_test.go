@@ -311,8 +311,23 @@ func TestCrashInPasswordChange(t *testing.T) {
 		assert.False(t, stored && alive(other), "step %d", step)
 		assert.Equal(t, step >= 3, stored, "step %d", step)
 	}
+	// A password that is not stored has ended them all the same, and the log says so.
+	log := &eventLog{}
+	d := newDoor(t, Gate{Observe: log.observe})
+	_, s, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	other, _, err := d.signIn(t.Context(), try("ann", pass))
+	require.NoError(t, err)
+	log.take()
+	require.ErrorIs(t, d.endingOthers(t.Context(), s, func() error { return crash }), crash)
+	_, err = d.session(t.Context(), other)
+	require.ErrorIs(t, err, errNoSession)
+	events := log.take()
+	require.Len(t, events, 1)
+	assert.Equal(t, EventSignedOut, events[0].Kind)
+
 	// What the old password does between the two is undone, too.
-	d := newDoor(t, Gate{})
+	d = newDoor(t, Gate{})
 	mine, s, err := d.signIn(t.Context(), try("ann", pass))
 	require.NoError(t, err)
 	var between string

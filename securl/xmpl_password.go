@@ -108,17 +108,15 @@ func (d *door) endingOthers(ctx context.Context, s session, change func() error)
 	if err != nil {
 		return err
 	}
+	d.observe(ctx, Event{Kind: EventSignedOut, At: d.clock.now(), RID: s.rid})
 	if err := change(); err != nil {
 		return err
 	}
 	// A visitor who leaves at once has ended them all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signOutTime)
 	defer cancel()
-	if _, err = d.endOthers(ctx, s); err != nil {
-		return err
-	}
-	d.observe(ctx, Event{Kind: EventSignedOut, At: d.clock.now(), RID: s.rid})
-	return nil
+	_, err = d.endOthers(ctx, s)
+	return err
 }
 
 // endOthers ends all sessions of a recipient but one, which goes on until its own end – unless a
