@@ -371,6 +371,7 @@ func TestGateWebSocket(t *testing.T) {
 		{"Sec-Fetch-Site", "same-site", 403},
 		{"Origin", "https://" + p.server.Listener.Addr().String(), 200},
 		{"Origin", "https://other.example.com", 403},
+		{"Origin", "http://" + p.server.Listener.Addr().String(), 403},
 		{"Origin", "null", 403},
 	} {
 		r := b.request("GET", "/campaign/feed.json", nil)
@@ -399,6 +400,7 @@ func TestGateCrossSite(t *testing.T) {
 		{"same site", "Sec-Fetch-Site", "same-site", 403},
 		{"own Origin", "Origin", "https://" + gateHost, 303},
 		{"other Origin", "Origin", "https://evil.example", 403},
+		{"own host in clear", "Origin", "http://" + gateHost, 403},
 		{"Origin that begins like ours", "Origin", "https://" + gateHost + ".evil.example", 403},
 		{"opaque Origin of an older browser", "Origin", "null", 303},
 		{"no browser", "X", "y", 303},

@@ -231,7 +231,16 @@ func (g *guard) foreign(r *http.Request) bool {
 		r = r.Clone(r.Context())
 		r.Method = http.MethodPost // as which it is checked
 	}
-	return g.origin.Check(r) != nil
+	return !g.ownOrigin(r)
+}
+
+// ownOrigin reports whether a request may change something, as far as its origin says. Where there is
+// no Sec-Fetch-Site, CrossOriginProtection compares hosts alone; a page of this host over HTTP may
+// have been written by somebody on the path.
+func (g *guard) ownOrigin(r *http.Request) bool {
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+	inClear := r.Header.Get("Sec-Fetch-Site") == "" && strings.HasPrefix(r.Header.Get("Origin"), "http:")
+	return g.origin.Check(r) == nil && (safe || !inClear)
 }
 
 // serve calls the site.

@@ -154,7 +154,7 @@ func (g *guard) form(w http.ResponseWriter, r *http.Request, status int, f form,
 // Sec-Fetch-Site, the opaque origin "null" is let through, because older browsers send it from
 // pages with the referrer policy of ours; then the token decides.
 func (g *guard) crossOrigin(r *http.Request) bool {
-	if g.origin.Check(r) == nil {
+	if g.ownOrigin(r) {
 		return false
 	}
 	return r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "null"
