@@ -299,7 +299,7 @@ func guard(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer, forms come from the origin "null"
 		h.Set("Cache-Control", "no-store")
 		if !local(r.Host) { // a name of an attacker's that leads to 127.0.0.1
 			http.Error(w, "This page is for this machine only.", http.StatusForbidden)

@@ -107,6 +107,7 @@ func TestFirstPage(t *testing.T) {
 	assert.Equal(t, 5, strings.Count(w.Body.String(), "Not set."))
 	assert.Contains(t, w.Body.String(), " checked>")
 	assert.Equal(t, policy, w.Header().Get("Content-Security-Policy"))
+	assert.Equal(t, "same-origin", w.Header().Get("Referrer-Policy"), "so that the form tells its origin where there is no Sec-Fetch-Site")
 	assert.NotContains(t, w.Body.String(), "style=")
 	assert.NotContains(t, w.Body.String(), "onclick")
 }
