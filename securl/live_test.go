@@ -180,7 +180,7 @@ func TestLiveOtherDoesNotTell(t *testing.T) {
 	for detail, answers := range map[string][]securl.OtherAnswer{
 		"nothing was answered":    nil,
 		"1 values of the one":     answer(securl.DataAnswer{Status: 200, Values: 3}, 1, 1),
-		"not apart":               answer(securl.DataAnswer{Status: 200, Values: 3}, 0, 0),
+		"two recipients apart":    answer(securl.DataAnswer{Status: 200, Values: 3}, 0, 0),
 		"status 404":              answer(securl.DataAnswer{Status: 404}, 0, 0),
 		"without values":          answer(securl.DataAnswer{Status: 200}, 0, 0),
 		"not given to both":       answer(securl.DataAnswer{Status: 200, Values: 3, Problem: "their own data was not given to both"}, 0, 0),

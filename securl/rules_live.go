@@ -231,7 +231,7 @@ func judgeOther(o LiveObservation) connsec.Verdict {
 		case a.Other > 0:
 			other = append(other, fmt.Sprintf("%s: %d values of the one and %d of the other", a.Call, a.Own, a.Other))
 		case a.Own == 0 && a.Values > 0:
-			other = append(other, a.Call+": values that tell the two recipients not apart")
+			other = append(other, a.Call+": values that do not tell the two recipients apart")
 		case a.Own == 0:
 			other = append(other, a.Call+": "+a.describe())
 		default:
