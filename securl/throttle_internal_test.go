@@ -138,8 +138,9 @@ func TestManyGuessesFromManyAddresses(t *testing.T) {
 
 // lockOut lets attackers try as often as they may for two days, each from an address of its own or
 // from a fresh one whenever an old one would have to wait, and returns for how much of the second day
-// a newcomer would have to wait. Each address is what at gives for its number. The newcomer comes at every tenth moment, comes back when told, and
-// gives up after five times.
+// a newcomer would have to wait, and how many were kept out. Each address is what at gives for its
+// number. The newcomer comes at every tenth moment, comes back when told, and gives up after five
+// times.
 func lockOut(t *testing.T, attackers, fresh int, at func(int) netip.Addr) (locked float64, kept int) {
 	c := newClock()
 	d := newDoor(t, Gate{Now: c.now})
@@ -172,7 +173,7 @@ func lockOut(t *testing.T, attackers, fresh int, at func(int) netip.Addr) (locke
 		}
 	}
 	looks, waits := 0, 0
-	waiting := func(addr netip.Addr) time.Duration {
+	waiting := func() time.Duration { // of an address that has not failed
 		d.throttle.mu.Lock()
 		defer d.throttle.mu.Unlock()
 		return d.throttle.rid.wait(d.throttle.hash(throttleKey{rid: "ann"}), c.now().UnixNano())
@@ -184,7 +185,7 @@ func lockOut(t *testing.T, attackers, fresh int, at func(int) netip.Addr) (locke
 	newcomer, tries, back := 0, 0, time.Time{}
 	for c.now().Sub(begin) < 48*time.Hour {
 		attack() // always first
-		wait := waiting(netip.Addr{})
+		wait := waiting()
 		if looks++; wait > 0 {
 			waits++
 		}
