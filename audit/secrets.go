@@ -53,18 +53,30 @@ func (d *Deployment) keptSecrets() []kept {
 	for _, c := range d.Certificates {
 		whole("certificate password", c.Name, c.PasswordFile, c.Source)
 	}
-	for _, s := range d.SQL {
-		add("SQL password", "", s.DSNFile, s.Source, func() (connsec.Secret, error) {
+	database := func(s SQL, source connsec.Position) {
+		add("SQL password", "", s.DSNFile, source, func() (connsec.Secret, error) {
 			c, err := s.config(d)
 			return c.Password, err
 		})
+	}
+	for _, s := range d.SQL {
+		database(s, s.Source)
+	}
+	for _, s := range d.SecURL {
+		whole("SecURL password", s.Recipient, s.PasswordFile, s.Source)
+		if s.Other != nil {
+			whole("SecURL password", s.Other.Recipient, s.Other.PasswordFile, s.Source)
+		}
+		if s.SQL != nil {
+			database(*s.SQL, s.Source)
+		}
 	}
 	return out
 }
 
 // Secrets reads the passwords and shared secrets that the deployment names by their files: those
-// of REST API clients, LDAP and SMTP accounts, RADIUS, certificate files, and connection strings.
-// One that stands for several items comes once. A file that cannot be read is an error, so that
+// of REST API clients, LDAP and SMTP accounts, RADIUS, certificate files, connection strings, and
+// test recipients of SecURL. One that stands for several items comes once. A file that cannot be read is an error, so that
 // no secret is silently left out of a search.
 func (d *Deployment) Secrets() ([]NamedSecret, error) {
 	var out []NamedSecret
