@@ -115,9 +115,7 @@ func (w *worker) content(ctx context.Context, in io.Reader, whole any, size int6
 			w.asItIs(ctx, whole, size, at, depth)
 		}
 	case isTar:
-		if !w.tar(ctx, join(head, err, in), at, depth) && !w.asItIs(ctx, whole, size, at, depth) {
-			w.unread(at, Damaged, "something stands in its padding, which is not read inside of others")
-		}
+		w.tar(ctx, join(head, err, in), at, depth)
 	case isZip:
 		w.zip(ctx, s, head, err, in, whole, size, at, depth)
 	default:
@@ -328,45 +326,92 @@ func (s *sound) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// headers is a stream that remembers the end of what was read for the next header of a tar file,
-// which its reader does not give back if it is none.
+// headers is a stream that remembers what was read for the next header of a tar file: the padding of
+// the member before it with the end of its data, and the end of what comes then, which its reader
+// does not give back if it is no header.
 type headers struct {
 	in      io.Reader
-	read    int64
+	read    int64 // how much in all
+	span    int   // how much is remembered of what stands before the padding
+	before  []byte
 	keeping bool
+	pad     int // how long the padding is
+	padding []byte
 	last    []byte
 }
 
 // mostHeader is how much of what stands before the place of damage is kept.
 const mostHeader = 64 << 10
 
+// begin notes that what is read from now on is for a header, with padding before it.
+func (h *headers) begin(pad int) {
+	h.keeping, h.pad = true, pad
+	h.padding, h.last = h.padding[:0], h.last[:0]
+}
+
 func (h *headers) Read(p []byte) (int, error) {
 	n, err := h.in.Read(p)
 	h.read += int64(n)
 	if h.keeping {
-		h.last = append(h.last, p[:n]...)
+		pad := min(n, h.pad-len(h.padding))
+		h.padding, h.last = append(h.padding, p[:pad]...), append(h.last, p[pad:n]...)
 		if len(h.last) > 2*mostHeader {
 			h.last = h.last[:copy(h.last, h.last[len(h.last)-mostHeader:])]
 		}
+		return n, err
+	}
+	h.before = append(h.before, p[max(n-h.span, 0):n]...)
+	if len(h.before) > 2*h.span {
+		h.before = h.before[:copy(h.before, h.before[len(h.before)-h.span:])]
 	}
 	return n, err
 }
 
-// tar reports whether nothing stands in the padding of members. What is behind the end, or behind a
-// place of damage, is searched.
-func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int) (all bool) {
-	in := &headers{in: stream}
+// ended is a stream that remembers whether it was read to its end.
+type ended struct {
+	in  io.Reader
+	end bool
+}
+
+func (e *ended) Read(p []byte) (int, error) {
+	n, err := e.in.Read(p)
+	e.end = e.end || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// tar reads the members, what stands in their padding, and what is behind the end, or behind a place
+// of damage.
+func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int) {
+	in := &headers{in: stream, span: w.searcher(depth + 1).overlap}
 	t := tar.NewReader(in)
-	all = true
+	// Searches what is in the archive itself, from a place on, and tells what ends behind another.
+	raw := func(s *searcher, head []byte, err error, from io.Reader, base, behind int64) {
+		w.plain(ctx, s, head, err, from, at, func(m match) {
+			m.begin, m.end = m.begin+base, max(m.end, m.begin+int64(len(m.value)))+base
+			m.line, m.column = 0, 0
+			if m.end > behind {
+				w.record(at, m)
+			}
+		})
+	}
+	// Where a member was left unread, and that was said, its padding begins who knows where.
+	whole := true
 	for {
-		padding := int(-in.read & 511)
-		in.keeping, in.last = true, in.last[:0]
+		pad := 0
+		if whole {
+			pad = int(-in.read & 511)
+		}
+		in.begin(pad)
+		data := in.read // ends here
 		h, err := t.Next()
 		in.keeping = false
 		// Some programs fill the last block of a member with what they had in memory.
-		if padding = min(padding, len(in.last)); len(bytes.Trim(in.last[:padding], "\x00")) > 0 {
-			all, in.last = false, in.last[padding:]
+		if len(bytes.Trim(in.padding, "\x00")) > 0 {
+			s, text := w.searcher(depth+1), io.MultiReader(bytes.NewReader(in.before), bytes.NewReader(in.padding))
+			head, err := s.head(text)
+			raw(s, head, err, text, data-int64(len(in.before)), data)
 		}
+		in.before = in.before[:0]
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				w.broke(ctx, at, err, 0)
@@ -379,12 +424,8 @@ func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int)
 			if f := formatOf(bytes.TrimLeft(head, "\x00")); f != notPacked {
 				w.unread(at, Unopened, "another archive stands behind its end, which is not opened")
 			}
-			w.plain(ctx, rest, head, err, behind, at, func(m match) {
-				m.begin, m.end = m.begin+base, m.end+base
-				m.line, m.column = 0, 0
-				w.record(at, m)
-			})
-			return all
+			raw(rest, head, err, behind, base, 0)
+			return
 		}
 		member := at.in(w.shown(h.Name))
 		for _, text := range []string{h.Name, h.Linkname, h.Uname, h.Gname} {
@@ -398,15 +439,18 @@ func (w *worker) tar(ctx context.Context, stream io.Reader, at place, depth int)
 		if h.Format == tar.FormatUnknown || h.Format == tar.FormatGNU { // half of their block has no use here
 			w.name(member, string(in.last[max(0, len(in.last)-255):]))
 		}
+		whole = true
 		switch h.Typeflag { // those that have no data; others may, known or not
 		case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
 			continue
 		}
 		w.count(func(e *Exposure) { e.Members++ })
-		w.content(ctx, &bounded{t, ctx, &w.expanded}, nil, h.Size, member, depth+1)
+		file := &ended{in: t}
+		w.content(ctx, &bounded{file, ctx, &w.expanded}, nil, h.Size, member, depth+1)
+		whole = file.end
 		if w.expanded <= 0 {
 			w.unread(at, TooLarge, "the rest of the archive was left when the limit for unpacked bytes was reached")
-			return all
+			return
 		}
 	}
 }

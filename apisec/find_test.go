@@ -260,6 +260,40 @@ func TestDamagedStillSearched(t *testing.T) {
 	assert.EqualValues(t, len(other), offsets["g.gz"])
 }
 
+// TestPaddingOfTar finds what stands in the padding, wherever the archive is, and the rest once.
+func TestPaddingOfTar(t *testing.T) {
+	pack := func(members ...string) string { // one with each text, in this order
+		var b strings.Builder
+		for i, text := range members {
+			one := tarred(t, map[string]string{fmt.Sprintf("m%d", i): text})
+			b.WriteString(one[:len(one)-1024])
+		}
+		return b.String() + strings.Repeat("\x00", 1024)
+	}
+	at := func(e apisec.Exposure) (out []string) {
+		for _, h := range e.Hits {
+			out = append(out, fmt.Sprintf("%s %s %d", h.Path, h.Member, h.Offset))
+		}
+		return out
+	}
+	clean := pack("x"+planted, "y")
+	dirty := clean[:600] + planted + clean[600+len(planted):]
+	e := find(t, apisec.Finder{FS: fstest.MapFS{"a.tar": file(dirty), "b.tgz": file(gzipped(t, dirty))}})
+	assert.Equal(t, []string{"a.tar  600", "a.tar m0 1", "b.tgz b.tar 600", "b.tgz m0 1"}, at(e))
+	assert.Empty(t, e.Unread)
+
+	// It may begin in the data.
+	begins := pack("x"+planted[:10], "y")
+	e = find(t, apisec.Finder{FS: fstest.MapFS{"a.tar": file(begins[:523] + planted[10:] + begins[513+len(planted):])}})
+	assert.Equal(t, []string{"a.tar  513"}, at(e))
+
+	// What is left of a member that cannot be unpacked is no padding.
+	e = find(t, apisec.Finder{FS: fstest.MapFS{"a.tar": file(pack("\x1f\x8b\x08\xe0"+strings.Repeat("no gzip ", 1<<18), planted))}})
+	assert.Equal(t, []string{"a.tar m1 0"}, at(e))
+	require.Len(t, e.Unread, 1)
+	assert.Equal(t, "m0!content", e.Unread[0].Member)
+}
+
 // TestTree has what a file system may hold beside files.
 func TestTree(t *testing.T) {
 	dir := t.TempDir()
