@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/connsec/connsec"
 	"github.com/connsec/connsec/apisec"
@@ -35,7 +36,7 @@ func secretFindCommand() command {
 					return usagef("look for what? give --secret NAME=FILE, --secrets DEPLOYMENT or --patterns")
 				}
 				f := apisec.Finder{Patterns: *patterns, Exclude: exclude, Secrets: map[string]connsec.Secret{}}
-				kept, err := namedSecrets(f.Secrets, given, *deployment)
+				kept, left, err := namedSecrets(f.Secrets, given, *deployment)
 				if err != nil {
 					return err
 				}
@@ -45,8 +46,14 @@ func secretFindCommand() command {
 					}
 				}
 				var reports []connsec.Report
+				if len(left) > 0 {
+					reports = append(reports, connsec.Report{Target: *deployment, At: time.Now(), Findings: left})
+				}
 				bar := c.progress()
 				for _, name := range c.args {
+					if len(f.Secrets) == 0 && !f.Patterns {
+						break
+					}
 					r, err := lookThrough(ctx, f, name, kept, *noGit, bar)
 					bar.clear()
 					if err != nil {
@@ -60,8 +67,10 @@ func secretFindCommand() command {
 	}
 }
 
-// namedSecrets reads the secrets, and returns the files that they are kept in.
-func namedSecrets(into map[string]connsec.Secret, given []string, deployment string) (kept map[string]string, err error) {
+// namedSecrets reads the secrets, and returns the files that they are kept in, and what there is to
+// say of those of the deployment that cannot be looked for: they keep nobody from looking for the
+// others.
+func namedSecrets(into map[string]connsec.Secret, given []string, deployment string) (kept map[string]string, left []connsec.Finding, err error) {
 	kept = map[string]string{}
 	add := func(name, file string, secret connsec.Secret) error {
 		if _, twice := into[name]; twice {
@@ -73,39 +82,44 @@ func namedSecrets(into map[string]connsec.Secret, given []string, deployment str
 	for _, text := range given {
 		name, file, ok := strings.Cut(text, "=")
 		if !ok || name == "" || file == "" {
-			return nil, usagef("--secret takes NAME=FILE; a secret is never given as an argument, which every user of the machine sees")
+			return nil, nil, usagef("--secret takes NAME=FILE; a secret is never given as an argument, which every user of the machine sees")
 		}
 		secret, err := audit.ReadSecret(file)
 		switch {
 		case noSuchFile(err):
-			return nil, usagef("--secret %s: there is no such file; name the file that holds the secret", name)
+			return nil, nil, usagef("--secret %s: there is no such file; name the file that holds the secret", name)
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		}
 		if err := add(name, file, secret); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if deployment == "" {
-		return kept, nil
+		return kept, left, nil
 	}
 	d, err := audit.Load(deployment)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	secrets, err := d.Secrets()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(secrets) == 0 {
-		return nil, fmt.Errorf("%s names no file with a password or secret", deployment)
+		return nil, nil, fmt.Errorf("%s names no file with a password or secret", deployment)
 	}
 	for _, s := range secrets {
+		if err := apisec.Searchable(s.Name, s.Secret); err != nil {
+			rule := apisec.RuleExposed
+			left = append(left, connsec.Finding{Rule: rule, Severity: rule.Severity, Outcome: connsec.Inconclusive, Subject: s.Name, Detail: oneLine(err)})
+			continue
+		}
 		if err := add(s.Name, s.File, s.Secret); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return kept, nil
+	return kept, left, nil
 }
 
 // lookThrough looks through one folder or file. Positions in the report are paths from here.
