@@ -210,6 +210,8 @@ func judgeEcho(o Observation) connsec.Verdict {
 		return connsec.Unknown("%s, and was not read", o.Stranger.Unread)
 	case o.Token != nil && o.Token.Unread != "":
 		return connsec.Unknown("%s, and was not read", o.Token.Unread)
+	case !o.Stranger.decided() && (o.Token == nil || !o.Token.decided()):
+		return connsec.Unknown("the endpoint answers %d, which is not its answer to a client", o.Stranger.Status).With("status", o.Stranger.Status)
 	}
 	return connsec.Passed("the secret that was sent is not in the answer")
 }
@@ -284,6 +286,8 @@ func judgeCacheable(o Observation) connsec.Verdict {
 		return connsec.Failed("a token came without Cache-Control: no-store")
 	case o.unasked():
 		return connsec.Skipped(unasked)
+	case !o.Stranger.decided():
+		return connsec.Unknown("the endpoint answers %d, which is not its answer to a client", o.Stranger.Status).With("status", o.Stranger.Status)
 	case o.Stranger.NoStore:
 		return connsec.Passed("a refusal came with Cache-Control: no-store")
 	}

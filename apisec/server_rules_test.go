@@ -47,6 +47,10 @@ func TestAnswersThatDoNotTell(t *testing.T) {
 		"no port without TLS":      {apisec.Observation{Stranger: refused, InClear: apisec.Answer{Problem: "the port without TLS is the one with it"}}, apisec.RuleEndpointCleartext, connsec.NotApplicable},
 		"query, 414":               {apisec.Observation{Stranger: refused, Nobody: nobody, InQuery: apisec.Answer{Status: 414}}, apisec.RuleURLSecretAccepted, connsec.Pass},
 		"unread":                   {apisec.Observation{Stranger: apisec.Answer{Status: 401, Unread: "the answer ends early"}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
+		"busy, no echo":            {apisec.Observation{Stranger: apisec.Answer{Status: 503}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
+		"elsewhere, no echo":       {apisec.Observation{Stranger: apisec.Answer{Status: 302, Redirect: "https://b.corp.example"}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
+		"busy, but a token":        {apisec.Observation{Stranger: apisec.Answer{Status: 500}, Token: &apisec.TokenAnswer{Answer: apisec.Answer{Status: 200, Token: true}}}, apisec.RuleSecretEchoed, connsec.Pass},
+		"busy, not to be stored":   {apisec.Observation{Stranger: apisec.Answer{Status: 503, NoStore: true}}, apisec.RuleTokenCacheable, connsec.Inconclusive},
 		"token answer unread":      {apisec.Observation{Stranger: refused, Token: &apisec.TokenAnswer{Answer: apisec.Answer{Status: 401, Unread: "the answer ends early"}}}, apisec.RuleSecretEchoed, connsec.Inconclusive},
 	} {
 		t.Run(name, func(t *testing.T) {
