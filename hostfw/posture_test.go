@@ -112,6 +112,25 @@ func TestIPv6ToMore(t *testing.T) {
 	assert.Equal(t, "open over IPv6 and not over IPv4: tcp 22 from everyone (IPv6), by inet filter input handle 102", report.Of(hostfw.RuleIPv6Gap)[0].Detail)
 }
 
+// TestAdministratorsAreNotEveryone: what the policy allows is no finding because of another rule that
+// opens the same port to everyone.
+func TestAdministratorsAreNotEveryone(t *testing.T) {
+	report := hostfw.Policy{Services: []hostfw.Service{admins}}.Check(parse(t, "web01", numbered(from("10.0.0.0/24", on("22", "accept")), on("22", "accept"), on("443", "accept"))))
+	ruletest.ExpectFailed(t, report, hostfw.RuleManagementOpen)
+	got := report.Of(hostfw.RuleManagementOpen)
+	require.Len(t, got, 1)
+	assert.Contains(t, got[0].Detail, "by inet filter input handle 101")
+}
+
+// TestIPv6OpenAndIPv4Doubtful: half of IPv6 is certainly let in, the other half and IPv4 perhaps.
+func TestIPv6OpenAndIPv4Doubtful(t *testing.T) {
+	mark := `{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}}, `
+	report := hostfw.Policy{}.Check(parse(t, "web01", numbered(from("::/1", on("22", "accept")), mark+on("22", "accept"), on("443", "accept"))))
+	ruletest.Expect(t, report, connsec.Inconclusive, hostfw.RuleIPv6Gap)
+	report = hostfw.Policy{}.Check(parse(t, "web01", numbered(mark+on("22", "accept"), on("443", "accept"))))
+	ruletest.Expect(t, report, connsec.Pass, hostfw.RuleIPv6Gap)
+}
+
 // TestHTTPSOverOneVersion: a port that is closed over one IP version keeps those out who come that
 // way, if anybody does.
 func TestHTTPSOverOneVersion(t *testing.T) {

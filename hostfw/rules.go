@@ -440,14 +440,15 @@ func (j *judge) doubtfulGap() *Exposure {
 }
 
 // doubtfulGap6 is an exposure of which nobody can tell whether it makes IPv6 more open to everyone
-// than IPv4. What hangs on one expression over both does not.
+// than IPv4. What hangs on one expression over both does not, unless IPv6 is open without it.
 func (j *judge) doubtfulGap6(six, four slice) *Exposure {
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if x.Action != Unknown || j.in(x, six) == j.in(x, four) || answersDHCP(*x) {
+		in6, in4 := j.in(x, six), j.in(x, four)
+		if x.Action != Unknown || !in6 && !in4 || answersDHCP(*x) {
 			continue
 		}
-		wider := subtract(j.openPorts(six, x.Protocol, j.in(x, six)), j.openPorts(four, x.Protocol, false))
+		wider := subtract(j.openPorts(six, x.Protocol, in6 && !in4), j.openPorts(four, x.Protocol, false))
 		if overlap(wider, portSpans(portSet{x.Ports})) {
 			return x
 		}
@@ -480,7 +481,7 @@ func (j *judge) exposures() {
 				if !part.unwanted {
 					continue
 				}
-			case part.special && x.Protocol == TCP && j.toEveryone(&x, port):
+			case part.special && x.Protocol == TCP && (x.everyone() || part.unwanted && j.toEveryone(&x, port)):
 				rule, what = RuleManagementOpen, " ("+management[port]+")"
 				if !x.everyone() {
 					what += ", and by other rules to everyone else"
