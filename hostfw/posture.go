@@ -67,7 +67,8 @@ func (j *judge) all(f func(slice)) {
 }
 
 // openPorts are the ports that a slice lets nearly everyone reach, from whatever port, or may if
-// perhaps is set. Sources that stand in several rules count together.
+// perhaps is set. Sources that stand in several rules count together. What a client of DHCP needs is
+// for its own link.
 func (j *judge) openPorts(s slice, p Protocol, perhaps bool) []span {
 	key := openQuestion{s, p, perhaps}
 	if known, ok := j.opens[key]; ok {
@@ -78,7 +79,7 @@ func (j *judge) openPorts(s slice, p Protocol, perhaps bool) []span {
 	total := uint64(0)
 	for i := range j.e.Exposures {
 		x := &j.e.Exposures[i]
-		if x.Protocol != p || x.SourcePorts != nil || x.Action != Accept && !perhaps || !j.in(x, s) {
+		if x.Protocol != p || x.SourcePorts != nil || x.Action != Accept && !perhaps || !j.in(x, s) || answersDHCP(*x) {
 			continue
 		}
 		if n := size(x.sources(s.v4), s.v4); n < half(s.v4) {

@@ -79,6 +79,13 @@ func TestTrustedInterface(t *testing.T) {
 		ruletest.Expect(t, report, connsec.Pass, hostfw.RuleHTTPSBlocked)
 		assert.Equal(t, "port 443 is open to everyone through eth0", report.Of(hostfw.RuleHTTPSBlocked)[0].Detail)
 	})
+	t.Run("HTTPS by the trusted one alone", func(t *testing.T) {
+		report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", by("wg0", all), on("25", "accept"))))
+		ruletest.Expect(t, report, connsec.Fail, hostfw.RuleHTTPSBlocked)
+		assert.Equal(t, "port 443 is open only through wg0, where ports are open by default, and not where others come in", report.Of(hostfw.RuleHTTPSBlocked)[0].Detail)
+		report = hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", by("wg0", all), from("0.0.0.0/0", https), on("25", "accept"))))
+		assert.Equal(t, "port 443 is open to everyone over IPv4 through * except wg0, but not over IPv6, where tcp 25 is", report.Of(hostfw.RuleHTTPSBlocked)[0].Detail)
+	})
 	t.Run("IPv6 by one", func(t *testing.T) {
 		report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", https, by("eth0", from("::/0", all)))))
 		ruletest.ExpectFailed(t, report, hostfw.RuleIPv6Gap)
@@ -172,6 +179,8 @@ func TestDHCPv6ByDestination(t *testing.T) {
 	}
 	report := hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", on("443", "accept"), dhcpv6(`{"prefix": {"addr": "fe80::", "len": 64}}`))))
 	ruletest.ExpectFailed(t, report)
+	report = hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", from("0.0.0.0/0", on("443", "accept")), dhcpv6(`{"prefix": {"addr": "fe80::", "len": 64}}`))))
+	ruletest.ExpectFailed(t, report) // HTTPS over IPv4 alone: over IPv6 nobody is let in
 	report = hostfw.Policy{}.Check(parse(t, "web01", nftTable("inet", "drop", on("443", "accept"), dhcpv6(`{"prefix": {"addr": "2001:db8::", "len": 64}}`))))
 	ruletest.ExpectFailed(t, report, hostfw.RuleExtraPort, hostfw.RuleIPv6Gap)
 }

@@ -259,6 +259,9 @@ func (j *judge) trusted(allowing []slice) bool {
 	return true
 }
 
+// isTrusted reports whether a slice is such an interface.
+func (j *judge) isTrusted(s slice) bool { return j.byKind[s] == allows && j.trusted([]slice{s}) }
+
 // half is the verdict on a host of which the export shows one IP version: nothing of that one is
 // wrong, and that says nothing about the other.
 func (j *judge) half(missing slice) connsec.Verdict {
@@ -599,7 +602,8 @@ func (j *judge) split(x Exposure) []exposurePart {
 
 // https judges whether everyone reaches what is meant for everyone. One IP version will do, unless the
 // other one lets everyone in elsewhere: then the host is reached over both, and half of its users
-// stand at a closed door.
+// stand at a closed door. An interface that is trusted as a whole is not where everyone comes from, as
+// long as others are in use.
 func (j *judge) https() {
 	for _, port := range j.policy.https() {
 		for _, profile := range j.e.profiles {
@@ -614,12 +618,17 @@ func (j *judge) https() {
 func (j *judge) httpsIn(port uint16, profile string) (v connsec.Verdict, told bool) {
 	where := profileList([]string{profile})
 	var open [2][]slice // by IP version
+	var trusted []slice
 	var unknown [2]bool
 	var partial, unmodelled string
 	for version, v4 := range []bool{true, false} {
 		told = told || j.e.covered[v4]
 		for class := range j.classes {
-			if s := (slice{side{v4, profile}, class}); contains(j.openPorts(s, TCP, false), one(port)) {
+			switch s := (slice{side{v4, profile}, class}); {
+			case !contains(j.openPorts(s, TCP, false), one(port)):
+			case j.isTrusted(s):
+				trusted = append(trusted, s)
+			default:
 				open[version] = append(open[version], s)
 			}
 		}
@@ -645,6 +654,8 @@ func (j *judge) httpsIn(port uint16, profile string) (v connsec.Verdict, told bo
 		return connsec.Passed("port %d is open to everyone%s", port, j.where(slices.Concat(open[0], open[1]))), true
 	case open[have] == nil && (unknown[0] || unknown[1]):
 		return connsec.Unknown("whether port %d is open%s depends on %q", port, where, unmodelled), true
+	case open[have] == nil && trusted != nil:
+		return connsec.Failed("port %d is open only%s, where ports are open by default, and not where others come in", port, j.where(trusted)), true
 	case open[have] == nil && partial != "":
 		return connsec.Failed("port %d is not open to everyone%s, only: %s", port, where, partial), true
 	case open[have] == nil:
@@ -670,6 +681,9 @@ func (j *judge) httpsIn(port uint16, profile string) (v connsec.Verdict, told bo
 // otherPort is a port that a side lets everyone reach, or "".
 func (j *judge) otherPort(s side) string {
 	for class := range j.classes {
+		if j.isTrusted(slice{s, class}) {
+			continue
+		}
 		for _, p := range []Protocol{TCP, UDP} {
 			if open := portRanges(j.openPorts(slice{s, class}, p, false)); len(open) > 0 {
 				return fmt.Sprintf("%s %s", p, open[0])
