@@ -124,10 +124,12 @@ func ParseDSN(text string, driver Driver) (Config, error) {
 	if driver == AnyDriver && f == formODBC {
 		r.dsn.foreign = slices.ContainsFunc(tokens, func(t token) bool { return t.name == "driver" })
 	}
+	properties := map[string]bool{} // OLE DB: what has been given by the name of its property
 	for _, t := range tokens {
-		if t.name == "" {
+		if t.name == "" || f == formOLEDB && properties[t.name] && !slices.Contains(oledbProperties, t.key) {
 			continue
 		}
+		properties[t.name] = f == formOLEDB && slices.Contains(oledbProperties, t.key)
 		if _, again := r.dsn.pairs[t.name]; again {
 			if f == formODBC { // SQLDriverConnect: the first occurrence counts
 				continue
@@ -288,7 +290,9 @@ func (r *reading) set(t token) string {
 	case "trust":
 		v, ok := boolean(t.value)
 		if !ok && t.value == "" && !goDriver { // as if the key stood nowhere, see encrypt
-			c.TrustServerCertificate, r.dsn.trustSet = false, false
+			if r.dsn.form == formADO {
+				c.TrustServerCertificate, r.dsn.trustSet = false, false
+			}
 			return ""
 		}
 		if !ok {
@@ -529,6 +533,14 @@ var synonyms = map[form]map[string]string{
 		"hostnameincertificate": "hostname", "servercertificate": "pin", "sslprotocol": "tlsmin",
 		"trustmanagerclass": "trustmanager", "failoverpartner": "partner",
 	},
+}
+
+// oledbProperties are the keys of an initialization string. The others belong into a provider string,
+// and do not count beside the same thing as a property (Using Connection String Keywords with OLE DB
+// Driver for SQL Server: the setting of the IDataInitialize::GetDataSource keyword is used).
+var oledbProperties = []string{
+	"data source", "network address", "user id", "password", "initial catalog", "integrated security", "use encryption for data",
+	"trust server certificate", "host name in certificate", "server certificate", "network library", "failover partner",
 }
 
 // split cuts the text into tokens as the driver does.

@@ -89,7 +89,9 @@ func TestSpellings(t *testing.T) {
 		// associated with the first occurrence of the keyword."
 		odbc = "ODBC Programmer's Reference, SQLDriverConnect"
 		// Of equal keys the last counts, of Provider the first.
-		oledb   = "OLE DB connection string syntax, setting values multiple times"
+		oledb = "OLE DB connection string syntax, setting values multiple times"
+		// Where both stand, the property counts and not the keyword of the provider string.
+		oledb3  = "Using Connection String Keywords with OLE DB Driver for SQL Server"
 		oledb2  = "MicrosoftDocs/sql-docs issue 7623: Encrypt beside Provider= is taken and has no effect"
 		jdbc    = "Setting the connection properties, trustManagerClass"
 		partner = "SqlConnection.ConnectionString, Failover Partner; the same key of the other drivers"
@@ -123,6 +125,12 @@ func TestSpellings(t *testing.T) {
 		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict", AnyDriver, RuleNotStrict, connsec.Inconclusive, oledb2},
 		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict;Trust Server Certificate=yes", AnyDriver, RuleTrustServerCertificate, connsec.Fail, oledb2},
 		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=no", AnyDriver, RuleEncryptionLoginOnly, connsec.Fail, oledb2},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Use Encryption for Data=False;Encrypt=yes", AnyDriver, RuleEncryptionLoginOnly, connsec.Fail, oledb3},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=no;Use Encryption for Data=Strict", AnyDriver, RuleNotStrict, connsec.Pass, oledb3},
+		{"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Use Encryption for Data=Strict;Encrypt=no", AnyDriver, RuleNotStrict, connsec.Pass, oledb3},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Use Encryption for Data=True;Trust Server Certificate=True;TrustServerCertificate=no", AnyDriver, RuleTrustServerCertificate, connsec.Fail, oledb3},
+		{"Provider=MSOLEDBSQL;Data Source=a.corp.example;Use Encryption for Data=True;Trust Server Certificate=True;Trust Server Certificate=", AnyDriver, RuleTrustServerCertificate, connsec.Fail, "what an empty one means is not documented"},
+		{"Provider=MSOLEDBSQL19;Data Source=sql1;Use Encryption for Data=Strict;Server=a.corp.example", AnyDriver, RuleName, connsec.Fail, oledb3},
 
 		{"jdbc:sqlserver://a.corp.example;encrypt=true;trustManagerClass=com.example.TakeAll", JDBC11, RuleTrustServerCertificate, connsec.Inconclusive, jdbc},
 		{"jdbc:sqlserver://a.corp.example;encrypt=true;trustManagerClass=", JDBC11, RuleTrustServerCertificate, connsec.Pass, jdbc},
@@ -156,6 +164,25 @@ func TestServerOnly(t *testing.T) {
 	require.Len(t, r.Findings, 1)
 	ruletest.Expect(t, r, connsec.Pass, RuleName)
 	ruletest.ExpectFailed(t, Config{Host: "sql1", ServerOnly: true}.Validate(), RuleName)
+}
+
+// TestHardenProviderWord: what is added is the key that the provider looks at for certain.
+func TestHardenProviderWord(t *testing.T) {
+	for in, want := range map[string]string{
+		"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=no":                                  ";Use Encryption for Data=true",
+		"Provider=MSOLEDBSQL;Data Source=a.corp.example;Encrypt=yes":                                 ";Use Encryption for Data=true",
+		"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict":                            ";Use Encryption for Data=strict",
+		"Provider=MSOLEDBSQL;Data Source=a.corp.example;Use Encryption for Data=true;Encrypt=no":     "",
+		"Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=no;Use Encryption for Data=Strict": "",
+	} {
+		h, err := mustParse(t, in, AnyDriver).Harden()
+		require.NoError(t, err)
+		assert.Equal(t, in+want, h.DSN().Reveal())
+		ruletest.Expect(t, h.Remaining, connsec.Pass, RuleEncryptionUnset, RuleEncryptionLoginOnly, RuleTrustServerCertificate)
+	}
+	h, err := mustParse(t, "Provider=MSOLEDBSQL19;Data Source=a.corp.example;Encrypt=strict;Trust Server Certificate=yes", AnyDriver).Harden()
+	require.NoError(t, err)
+	assert.Contains(t, h.DSN().Reveal(), ";Trust Server Certificate=false;Use Encryption for Data=strict")
 }
 
 func assertNoCanary(t *testing.T, c Config) {

@@ -99,6 +99,11 @@ func (c Config) edits() []edit {
 	}
 
 	switch {
+	case c.ignored(): // the property is what surely counts, and counts beside it
+		if c.Encryption == Strict && c.Driver == OLEDB19 {
+			yes = "strict"
+		}
+		edits = append(edits, c.add(text, encryptKey(f), yes))
 	case c.Encryption == Off || c.Encryption == LoginOnly, c.unset() && c.DataSource != "": // what stands here overrides a data source
 		if p, there := c.dsn.pairs["encrypt"]; there && p.from > p.at {
 			replace("encrypt", yes)
@@ -106,7 +111,7 @@ func (c Config) edits() []edit {
 		}
 		edits = append(edits, c.add(text, encryptKey(f), yes))
 	}
-	if c.TrustServerCertificate && c.Encryption != Strict {
+	if c.TrustServerCertificate && (c.Encryption != Strict || c.ignored()) {
 		replace("trust", no)
 	}
 	if c.TLSMinimum != 0 && c.TLSMinimum < tls.VersionTLS12 || c.dsn.tlsMinUnknown {
