@@ -76,7 +76,7 @@ dbus-daemon --config-file=bus.conf --nofork &
 until [ -S bus ]; do sleep 0.05; done
 firewalld --nofork --nopid --system-config=` + dir + `/cfg --log-file=` + dir + `/log &
 firewalld=$!
-n=0; until firewall-cmd --state >/dev/null 2>&1; do sleep 0.1; n=$((n+1)); [ $n -lt 150 ] || exit 1; done
+n=0; until firewall-cmd --state >/dev/null 2>&1; do sleep 0.1; n=$((n+1)); [ $n -lt 600 ] || exit 1; done
 kill $firewalld
 wait $firewalld || true
 `
