@@ -119,6 +119,9 @@ func drawProgram(t *rapid.T) *program {
 			c.rules = append(c.rules, r)
 		}
 	}
+	if rapid.IntRange(0, 2).Draw(t, "reject the rest") == 0 { // or hardly any packet gets to a rule that rejects
+		chains[0].rules = append(chains[0].rules, rule{verdict: verdictReject, by: "chain0 rest"})
+	}
 	p := &program{}
 	for i := range rapid.IntRange(1, 3).Draw(t, "stages") {
 		p.stages = append(p.stages, stage{
