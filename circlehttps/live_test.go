@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func (h *hosts) DialContext(ctx context.Context, network, address string) (net.C
 	to, ok := h.ports[address]
 	h.mu.Unlock()
 	if !ok {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("connection refused")}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, to)
