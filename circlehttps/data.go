@@ -67,7 +67,7 @@ func (r *markupReader) readData(u mapped, where string) {
 	}
 	media := strings.ToLower(strings.TrimSpace(string(u.text[len("data:"):comma])))
 	kind, _, _ := strings.Cut(media, ";")
-	body := u.cut(comma+1, len(u.text))
+	body := decodePercent(u.cut(comma+1, len(u.text)))
 	var read func(*collector, mapped)
 	switch strings.TrimSpace(kind) {
 	case "text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml":
@@ -84,7 +84,7 @@ func (r *markupReader) readData(u mapped, where string) {
 		return
 	}
 	if !strings.HasSuffix(media, "base64") {
-		read(r.collector, decodePercent(body))
+		read(r.collector, body)
 		return
 	}
 	// No place in the file is that of an address in it, so all that can be said is that there is one.

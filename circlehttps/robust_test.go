@@ -46,6 +46,7 @@ func TestBadFiles(t *testing.T) {
 	write("logo.SVGZ", []byte("\x1f\x8b"))
 	write("base64.html", []byte(`<iframe src="data:text/html;base64,`+base64.StdEncoding.EncodeToString([]byte(`<script src="http://a.example/a.js"></script>`))+`">`))
 	write("base64-https.html", []byte(`<iframe src="data:text/html;base64,`+base64.StdEncoding.EncodeToString([]byte(`<script src="https://a.example/a.js"></script>`))+`"><img src="data:image/png;base64,AAAA">`))
+	write("base64-percent.html", []byte(`<script src="data:text/javascript;base64,YWxlcnQoMSk%3D"></script>`))
 	write("base64-broken.html", []byte(`<script src="data:text/javascript;base64,!!!">`))
 	write("program", []byte("\x7fELF\x02\x01\x01\x00\x00"))
 	require.NoError(t, os.Symlink("loop.html", filepath.Join(dir, "loop.html")))
