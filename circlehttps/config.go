@@ -223,10 +223,11 @@ type edit struct {
 	text     string
 }
 
-// applyEdits returns src with the edits, which do not overlap.
+// applyEdits returns src with the edits, which do not overlap; one that is given twice counts once.
 func applyEdits(src []byte, edits []edit) []byte {
 	edits = slices.Clone(edits)
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.off - b.off })
+	edits = slices.Compact(edits)
 	out := make([]byte, 0, len(src)+len(edits))
 	at := 0
 	for _, e := range edits {

@@ -252,3 +252,30 @@ func TestFixLeavesNames(t *testing.T) {
 	replace("a.html", "http://vocab.example/5")
 	assert.Equal(t, want, rewritten(circlehttps.FixOptions{Hosts: []string{"vocab.example"}}))
 }
+
+// TestFixServerCode: a browser's parser leaves PHP at its first ">", so that a string in it is read
+// as code and again as markup. It is one address all the same, and gets one s.
+func TestFixServerCode(t *testing.T) {
+	ctx := context.Background()
+	before := map[string]string{
+		"a.php": `<?php $x->y(); echo "<img src='http://cdn.example:80/a.png'>"; ?>` + "\n",
+		// What a variable follows is not the whole host, whatever it looks like as markup.
+		"b.php": `<?php $x->y(); echo '<img src="http://cdn.example' . $more . '/b.png">'; ?>` + "\n",
+	}
+	dir := writeSite(t, before)
+	site := circlehttps.Site{FS: os.DirFS(dir)}
+	scan, err := site.Scan(ctx)
+	require.NoError(t, err)
+	var found []string
+	for _, l := range scan.Links {
+		found = append(found, l.Source.String()+" "+l.Kind.String()+" "+l.Host)
+	}
+	assert.Equal(t, []string{"a.php:1:32 passive cdn.example", "b.php:1:32 passive "}, found)
+
+	changes, err := site.Fix(ctx, circlehttps.Project{}, circlehttps.FixOptions{Hosts: []string{"cdn.example"}})
+	require.NoError(t, err)
+	require.NoError(t, changes.Apply(dir, filepath.Join(t.TempDir(), "originals")))
+	after := readSite(t, dir)
+	assert.Equal(t, strings.Replace(before["a.php"], "http://cdn.example:80/", "https://cdn.example/", 1), after["a.php"])
+	assert.Equal(t, before["b.php"], after["b.php"])
+}

@@ -462,6 +462,7 @@ func (f *file) scan(src []byte) {
 		c.readLines(m, "robots.txt")
 	}
 	slices.SortStableFunc(c.links, func(a, b Link) int { return cmp.Compare(a.off, b.off) })
+	c.links = oncePerPlace(c.links)
 	for i := range c.links {
 		c.links[i].Source = c.lines.position(c.links[i].off)
 	}
@@ -477,6 +478,22 @@ func (f *file) scan(src []byte) {
 		}
 		f.custom.Customs = c.customs
 	}
+}
+
+// oncePerPlace joins what was read twice, as server code and as markup; links are in order. The
+// reading that leaves the host open wins, since it saw that more follows, then one whose use is known.
+func oncePerPlace(links []Link) []Link {
+	out := links[:0]
+	for _, l := range links {
+		n := len(out) - 1
+		switch {
+		case n < 0 || out[n].off != l.off:
+			out = append(out, l)
+		case out[n].Host != "" && (l.Host == "" || out[n].Kind == UnknownUse):
+			out[n] = l
+		}
+	}
+	return out
 }
 
 func (f *file) scanScript(m mapped, base string) {
