@@ -301,6 +301,7 @@ func (h HTTPS) Observe(ctx context.Context) (HTTPSObservation, error) {
 // begin with. That it closes one proves that it refuses HTTP only if it then still takes TLS.
 func (h HTTPS) confirmClosed(ctx context.Context, a *HTTPSAddress) {
 	if !pause(ctx, settling) {
+		a.ClearProblem = Problem{Other, "the server closes the connection, and there was no time to ask again: it may limit connections"}
 		return
 	}
 	if a.Clear, a.ClearProblem = h.askInClear(ctx, a.Address); a.ClearProblem.Kind != Closed {

@@ -356,3 +356,29 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	}
 	return p.Conn.Read(b)
 }
+
+// TestClosedInClearWithoutTimeToAsk: a connection that is closed once proves nothing.
+func TestClosedInClearWithoutTimeToAsk(t *testing.T) {
+	ca := testca.MustNew(t)
+	cfg := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.MustIssue(t, testca.Leaf{Names: []string{host}}).TLS()}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	addr := serve(t, func(c net.Conn) {
+		first := make([]byte, 1)
+		if _, err := c.Read(first); err != nil {
+			_ = c.Close()
+			return
+		}
+		if first[0] != 22 {
+			_, _ = c.Read(make([]byte, 4096))
+			_ = c.Close()
+			cancel()
+			return
+		}
+		defer c.Close()
+		_ = tls.Server(&prefixed{Conn: c, prefix: first}, cfg).Handshake()
+	})
+	o, err := tlscheck.HTTPS{Endpoint: endpoint(ca, addr)}.Observe(ctx)
+	require.NoError(t, err)
+	ruletest.Expect(t, o.Judge(), connsec.Inconclusive, tlscheck.RuleCleartextOnTLSPort)
+}
