@@ -240,7 +240,15 @@ func TestMailDomains(t *testing.T) {
 		"no domain":              {func(m *mx) { m.config = func(c *smtpsec.Config) { c.Domain = "" } }, smtpsec.RuleMTASTS, unknown, "no mail domain"},
 		"DNS is down":            {func(m *mx) { m.config = func(c *smtpsec.Config) { c.DNS.Server = "127.0.0.1:1" } }, smtpsec.RuleDANE, unknown, "DNS gives no answer"},
 
-		"another host's STS":  {func(m *mx) { m.replace("corp.example.", "corp.example. 60 IN MX 10 Post.corp.example.") }, smtpsec.RuleMTASTS, unknown, "is not among the mail servers"},
+		"another host's STS": {func(m *mx) { m.replace("corp.example.", "corp.example. 60 IN MX 10 Post.corp.example.") }, smtpsec.RuleMTASTS, unknown, "is not among the mail servers"},
+		"another host's STS, without ours": {func(m *mx) {
+			m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.")
+			change("mx: mail.", "mx: post.")(m)
+		}, smtpsec.RuleMTASTS, unknown, "is not among the mail servers"},
+		"another host's TLSA, without ours": {func(m *mx) {
+			m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.")
+			m.replace("_25._tcp.mail.corp.example.")
+		}, smtpsec.RuleDANE, unknown, "which are post.corp.example"},
 		"another host's TLSA": {func(m *mx) { m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.") }, smtpsec.RuleDANE, unknown, "which are post.corp.example"},
 		"one of several hosts": {func(m *mx) {
 			m.replace("corp.example.", "corp.example. 60 IN MX 10 post.corp.example.", "corp.example. 60 IN MX 20 mail.corp.example.")

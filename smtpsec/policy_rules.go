@@ -57,7 +57,7 @@ func judgeMTASTS(p Policy) connsec.Verdict {
 	switch {
 	case policy.Mode != "enforce":
 		return note(connsec.Failed("the policy's mode is %s: senders deliver all the same", policy.Mode))
-	case !policy.Covers(p.Host):
+	case !policy.Covers(p.Host) && p.strayHost() == "":
 		return note(connsec.Failed("the policy does not name %s: senders that heed it do not deliver there", p.Host).As(connsec.Medium))
 	case time.Duration(policy.MaxAge)*time.Second < shortAge:
 		return note(connsec.Failed("senders forget the policy after %d seconds", policy.MaxAge))
@@ -96,6 +96,8 @@ func judgeDANE(p Policy) connsec.Verdict {
 		return v.With("tlsa", strings.Join(p.TLSA.Records, ", ")).With("authentic", p.TLSA.Authentic)
 	}
 	switch {
+	case len(p.TLSARecords) == 0 && p.strayHost() != "": // it needs none
+		return note(connsec.Unknown("%s", p.strayHost()))
 	case len(p.TLSARecords) == 0:
 		return note(connsec.Failed("there are no TLSA records at %s", p.TLSA.Name))
 	case !p.TLSA.Authentic:
