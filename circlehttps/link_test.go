@@ -227,7 +227,7 @@ func TestLinks(t *testing.T) {
 		{"xlink in SVG a", "a.html", `<svg><a xlink:href="«navigation»http://a.example/"><image href="«passive»http://a.example/a.png"/></a><script xlink:href="«active»http://a.example/a.js"></script></svg>`},
 		{"stylesheet of XML", "a.xml", `<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="«active»http://a.example/a.xsl"?><a/>`},
 		{"stylesheet of SVG", "a.svg", `<?xml-stylesheet href="«active»http://a.example/a.css"?><svg xmlns="http://www.w3.org/2000/svg"/>`},
-		{"PHP", "a.php", "<?php header('Location: x'); $u = '«unknown-use»http://a.example/'; // http://a.example/\n?><a href=\"<?= '«unknown-use»http://b.example/' . $x ?>\">don't</a><img src=\"«passive»http://c.example/<?= $x ?>.png\">"},
+		{"PHP", "a.php", "<?php header('Location: x'); header('Location: «unknown-use»http://d.example/'); header(\"Refresh: 0; url=«unknown-use»http://\" . $h); $u = '«unknown-use»http://a.example/'; // http://a.example/\n?><a href=\"<?= '«unknown-use»http://b.example/' . $x ?>\">don't</a><img src=\"«passive»http://c.example/<?= $x ?>.png\">"},
 		{"JSP and ASP", "a.jsp", `<%@ taglib uri="http://java.sun.com/jsp/jstl/core" %><%-- "http://a.example/" --%><% response.sendRedirect("«unknown-use»http://a.example/"); %><script src="«active»http://b.example/<%= x %>.js"></script>`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -92,6 +92,8 @@ func (c *collector) readMarkup(m mapped, d dialect) {
 // Comments and directives, which name libraries, are not of interest.
 var serverCode = regexp.MustCompile(`(?s)<\?(?:php\b|=)?(.*?)(?:\?>|\z)|<%[^@\-](.*?)%>`)
 
+const inServerCode = "server code"
+
 // readServerCode reads the code in a page for strings that are addresses; what it does with them
 // is not followed.
 func (c *collector) readServerCode(m mapped) {
@@ -100,7 +102,7 @@ func (c *collector) readServerCode(m mapped) {
 		if begin < 0 {
 			begin, end = at[4], at[5]
 		}
-		c.readScript(m.cut(begin, end), "server code", UnknownUse, maxNesting-1)
+		c.readScript(m.cut(begin, end), inServerCode, UnknownUse, maxNesting-1)
 	}
 }
 

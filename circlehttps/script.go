@@ -231,6 +231,9 @@ func (s *scriptReader) judge(m mapped, u usage, open bool) {
 // attributeInString is an attribute of a tag that began in another string.
 var attributeInString = regexp.MustCompile(`(?i)(?:^|["'\s])(src|href|srcset|action|formaction|poster|data|background|content|xlink:href|data-[\w-]+)\s*=\s*["']?\s*((?:https?|wss?):[\\/]{2}[^"'\s>]*)`)
 
+// headerInString is an HTTP header that server code sends.
+var headerInString = regexp.MustCompile(`(?i)^(location|refresh)\s*:\s*(?:\d+\s*[;,]\s*(?:url\s*=\s*)?)?(https?:[\\/]{2}[^"'\s>]*)`)
+
 // innards looks for addresses in the middle of a string: in markup, styles and JSON.
 func (s *scriptReader) innards(m mapped) {
 	where := s.where + " string"
@@ -251,6 +254,9 @@ func (s *scriptReader) innards(m mapped) {
 		s.readStyle(m, where, false)
 	case c == '{', c == '[':
 		s.readScript(m, where, 0, s.depth+1)
+	}
+	if at := headerInString.FindSubmatchIndex(m.text); at != nil && s.where == inServerCode {
+		s.add(m.cut(at[4], at[5]), UnknownUse, where+" "+strings.ToLower(string(m.text[at[2]:at[3]])), asString, at[5] == len(m.text))
 	}
 	// What stands before the first tag may be the rest of one.
 	if tag < 0 {
