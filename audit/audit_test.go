@@ -325,6 +325,14 @@ func TestRevocationListThatIsElsewhere(t *testing.T) {
 	ruletest.ExpectFailed(t, result.Report, tlscheck.RuleSelfSigned, tlscheck.RuleCipherWeak)
 }
 
+// TestRevocationListWithoutAUsableURL: a mistake in the file, which no later run mends.
+func TestRevocationListWithoutAUsableURL(t *testing.T) {
+	d := deployment(t, "")
+	d.CRL = []string{"http://reader:hunter2%zz@lists.corp.example/ca.crl"}
+	_, err := d.Run(t.Context(), audit.Options{})
+	require.EqualError(t, err, "tlscheck: CRL …@lists.corp.example/ca.crl: not a usable URL")
+}
+
 func TestCAFileThatIsNone(t *testing.T) {
 	d := deployment(t, "")
 	d.CA = []string{"deployment.yaml"}

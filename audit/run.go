@@ -153,9 +153,11 @@ func (d *Deployment) Run(ctx context.Context, o Options) (Result, error) {
 		case err == nil:
 			env.crls = append(env.crls, crl)
 		case remote:
-			if u, err := url.Parse(location); err == nil {
-				location = u.Redacted()
+			u, wrong := url.Parse(location)
+			if wrong != nil { // not one that will work later
+				return Result{}, err
 			}
+			location = u.Redacted()
 			lost = append(lost, connsec.Finding{
 				Rule: tlscheck.RuleRevoked, Severity: tlscheck.RuleRevoked.Severity, Outcome: connsec.Inconclusive, Subject: location,
 				Detail: "the revocation list could not be had, so nobody knows what is on it: " + oneLine(err),

@@ -498,9 +498,7 @@ func SplitRoots(certs []*x509.Certificate) (*x509.CertPool, []*x509.Certificate)
 // is safe. A nil client means [http.DefaultClient].
 func LoadCRL(ctx context.Context, location string, client *http.Client) (*x509.RevocationList, error) {
 	data, err := fetch(ctx, location, client)
-	if u, err := url.Parse(location); err == nil && u.User != nil {
-		location = u.Redacted() // for the errors
-	}
+	location = withoutPassword(location) // for the errors
 	if err != nil {
 		return nil, fmt.Errorf("tlscheck: CRL %s: %w", location, err)
 	}
@@ -512,6 +510,17 @@ func LoadCRL(ctx context.Context, location string, client *http.Client) (*x509.R
 		return nil, fmt.Errorf("tlscheck: CRL %s: not a certificate revocation list", location)
 	}
 	return crl, nil
+}
+
+func withoutPassword(location string) string {
+	u, err := url.Parse(location)
+	switch {
+	case err == nil && u.User != nil:
+		return u.Redacted()
+	case err != nil && strings.Contains(location, "@"): // what of it is the password cannot be told
+		return "…" + location[strings.LastIndexByte(location, '@'):]
+	}
+	return location
 }
 
 func fetch(ctx context.Context, location string, client *http.Client) ([]byte, error) {

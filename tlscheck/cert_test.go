@@ -518,3 +518,12 @@ func BenchmarkChain(b *testing.B) {
 		}
 	}
 }
+
+// TestLoadCRLKeepsThePassword: of a URL that cannot be parsed, too.
+func TestLoadCRLKeepsThePassword(t *testing.T) {
+	for _, location := range []string{"http://user:hunter2@127.0.0.1:1/ca.crl", "http://user:hunter2%zz@127.0.0.1:1/ca.crl", "https://user:hunter2@[::1/ca.crl"} {
+		_, err := tlscheck.LoadCRL(t.Context(), location, nil)
+		require.Error(t, err)
+		assert.NotContains(t, err.Error(), "hunter2")
+	}
+}

@@ -49,9 +49,10 @@ type pfxFile struct {
 	work        int64 // iterations that opening it costs
 }
 
-// maxKDFWork bounds the iterations spent on one opening of a file; OWASP asks for 600 000 per
-// derivation, and a file has up to three. A hostile file could ask for 2^31 – also within an
-// encrypted part, where they cannot be counted: see refuseHiddenKeys.
+// maxKDFWork bounds the iterations that a file asks for, some of which are made several times while
+// it is opened; OWASP asks for 600 000 per derivation, and a file has up to three. A hostile file
+// could ask for 2^31 – also within an encrypted part, where they cannot be counted: see
+// refuseHiddenKeys.
 const maxKDFWork = 4_000_000
 
 var (
