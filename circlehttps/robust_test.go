@@ -266,6 +266,7 @@ func FuzzFix(f *testing.F) {
 	for name, text := range fixable {
 		f.Add(fileKind("a"+filepath.Ext(name)), []byte(text))
 	}
+	f.Add(fileKind("a.php"), []byte(`<?php $x->y(); echo "<img src=' http://a.example:80/a.png' srcset='http://a.example/b.png 1x'>"; ?>`))
 	f.Fuzz(func(t *testing.T, kind uint8, text []byte) {
 		name := fuzzFiles[int(kind)%len(fuzzFiles)]
 		files := map[string]string{name: string(text)}
