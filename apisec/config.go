@@ -179,7 +179,7 @@ type Client struct {
 	Roots *x509.CertPool `json:"-"`
 	// Known are CA certificates that may complete a chain, see [tlscheck.Chain].
 	Known []*x509.Certificate `json:"-"`
-	// CRLs are revocation lists for Observe, see [tlscheck.LoadCRL].
+	// CRLs are revocation lists, see [tlscheck.LoadCRL] and [tlscheck.Endpoint.Dial].
 	CRLs []*x509.RevocationList `json:"-"`
 
 	Dialer   tlscheck.Dialer   `json:"-"` // nil: a net.Dialer

@@ -96,7 +96,7 @@ func (c Client) endpoint(u tokenURL, hosts map[string]bool, address string) (tls
 	}
 	e := tlscheck.Endpoint{
 		Host: host, Port: uint16(port), ALPN: []string{"h2", "http/1.1"},
-		Roots: c.Roots, Known: c.Known, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
+		Roots: c.Roots, Known: c.Known, CRLs: c.CRLs, Dialer: c.Dialer, Resolver: c.Resolver, Now: c.Now,
 	}
 	if key == u.address() {
 		e.Connect = c.Connect

@@ -166,7 +166,7 @@ type Config struct {
 	Roots *x509.CertPool `json:"-"`
 	// Known are CA certificates that may complete a chain, see [tlscheck.Chain].
 	Known []*x509.Certificate `json:"-"`
-	// CRLs are revocation lists for Observe, see [tlscheck.LoadCRL].
+	// CRLs are revocation lists, see [tlscheck.LoadCRL] and [tlscheck.Endpoint.Dial].
 	CRLs []*x509.RevocationList `json:"-"`
 	// ClientCertificates identify this client over TLS, where servers demand one.
 	ClientCertificates []tls.Certificate `json:"-"`

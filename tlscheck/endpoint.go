@@ -192,7 +192,9 @@ func clip(s string) string {
 }
 
 // Dial opens a verified TLS connection: name and chain are checked against Roots, the profile
-// bounds versions and suites. Every address is tried in turn; the error is that of the last.
+// bounds versions and suites, and a server whose certificate CRLs or an OCSP response in the
+// handshake call revoked is refused with [RuleRevoked]. Where they say nothing that holds, that is
+// no refusal. Every address is tried in turn; the error is that of the last.
 // A setting whose name fails a rule of Medium or above is refused.
 func (e Endpoint) Dial(ctx context.Context, p Profile) (*tls.Conn, error) {
 	cfg, err := ClientConfig(p, e.Host, e.Roots)
@@ -202,6 +204,7 @@ func (e Endpoint) Dial(ctx context.Context, p Profile) (*tls.Conn, error) {
 	cfg.NextProtos = e.ALPN
 	cfg.Certificates = e.ClientCertificates
 	cfg.Time = e.Now
+	cfg.VerifyConnection = e.refuseRevoked
 	addrs, err := e.Addresses(ctx)
 	if err != nil {
 		return nil, err
@@ -221,6 +224,18 @@ func (e Endpoint) Dial(ctx context.Context, p Profile) (*tls.Conn, error) {
 		_ = conn.Close()
 	}
 	return nil, fmt.Errorf("tlscheck: %s: %w", e.subject(), err)
+}
+
+// refuseRevoked is for connections that are verified otherwise.
+func (e Endpoint) refuseRevoked(s tls.ConnectionState) error {
+	if len(e.CRLs) == 0 && len(s.OCSPResponse) == 0 {
+		return nil
+	}
+	o := Chain{Certs: s.PeerCertificates, Name: e.Host, Roots: e.Roots, Known: e.Known, CRLs: e.CRLs, Staple: s.OCSPResponse, At: e.now()}.Observe()
+	if v := judgeRevoked(o, o.leaf()); v.Outcome == connsec.Fail {
+		return fmt.Errorf("%w: %s", RuleRevoked, v.Detail)
+	}
+	return nil
 }
 
 // dial connects to one address.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"github.com/connsec/connsec/tlscheck"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ocsp"
 )
 
 // serve accepts connections on loopback until the test ends and gives each to handle, which
@@ -507,6 +509,38 @@ func TestDialRefusesWhatIsNotVerified(t *testing.T) {
 
 	_, err := tlscheck.Endpoint{Host: "10.0.0.1"}.Dial(t.Context(), tlscheck.Modern)
 	assert.ErrorIs(t, err, tlscheck.RuleIPLiteral)
+}
+
+func TestDialRefusesWhatIsRevoked(t *testing.T) {
+	ca := testca.MustNew(t)
+	c, other := ca.MustIssue(t, testca.Leaf{Names: []string{host}}), testca.MustNew(t)
+	list := func(ca *testca.CA, from time.Time, revoked ...*big.Int) []*x509.RevocationList {
+		der, err := ca.CRLBetween(from, from.Add(2*day), revoked...)
+		require.NoError(t, err)
+		crl, err := x509.ParseRevocationList(der)
+		require.NoError(t, err)
+		return []*x509.RevocationList{crl}
+	}
+	dial := func(crls []*x509.RevocationList, staple []byte) error {
+		cert := c.TLS()
+		cert.OCSPStaple = staple
+		e := endpoint(ca, serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}}))
+		e.CRLs = crls
+		conn, err := e.Dial(t.Context(), tlscheck.Modern)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	yesterday := time.Now().Add(-day)
+	assert.ErrorIs(t, dial(list(ca, yesterday, c.Leaf.SerialNumber), nil), tlscheck.RuleRevoked)
+	assert.NoError(t, dial(list(ca, yesterday, big.NewInt(4711)), nil))
+	assert.NoError(t, dial(list(other, yesterday, c.Leaf.SerialNumber), nil), "of another issuer")
+	for status, refused := range map[int]bool{ocsp.Revoked: true, ocsp.Good: false} {
+		staple, err := ca.OCSP(c.Leaf, status)
+		require.NoError(t, err)
+		assert.Equal(t, refused, errors.Is(dial(nil, staple), tlscheck.RuleRevoked))
+	}
 }
 
 func TestServerConfigRefusesBadCertificates(t *testing.T) {
