@@ -211,7 +211,12 @@ func proveTold(t *testing.T, p *realsrv.Pair, r hostfw.Ruleset, ports, unknown [
 			wg.Go(func() {
 				packet := packet
 				packet.Protocol = hostfw.UDP
-				for port, got := range datagrams(t, p, source, address, ports) {
+				answered := func(port uint16) bool {
+					packet := packet
+					packet.Port = port
+					return r.Decide(packet).Action == hostfw.Accept
+				}
+				for port, got := range datagrams(t, p, source, address, ports, answered) {
 					packet.Port = port
 					compare(packet, got == hostfw.Accept)
 				}

@@ -63,8 +63,9 @@ func echo(t *testing.T, p *realsrv.Pair, at netip.AddrPort) {
 }
 
 // datagrams is what becomes of a datagram to each port: an answer, an ICMP message that says no,
-// or nothing. Each is sent again while nothing comes back, as a client would.
-func datagrams(t *testing.T, p *realsrv.Pair, source, to netip.Addr, ports []uint16) map[uint16]hostfw.Action {
+// or nothing. Each is sent again while nothing comes back, as a client would, and for longer where
+// something is expected: a busy machine takes its time.
+func datagrams(t *testing.T, p *realsrv.Pair, source, to netip.Addr, ports []uint16, expect func(port uint16) bool) map[uint16]hostfw.Action {
 	t.Helper()
 	out := make(map[uint16]hostfw.Action, len(ports))
 	var lock sync.Mutex
@@ -76,8 +77,11 @@ func datagrams(t *testing.T, p *realsrv.Pair, source, to netip.Addr, ports []uin
 				return
 			}
 			defer c.Close()
-			got := hostfw.Drop
-			for range 3 {
+			got, tries := hostfw.Drop, 3
+			if expect(port) {
+				tries = 20
+			}
+			for range tries {
 				if got = datagram(t, c); got != hostfw.Drop {
 					break
 				}
