@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/connsec/connsec/securl/internal/codepage"
 )
@@ -346,8 +347,15 @@ func numberList(numbers []int) string {
 // clip bounds foreign text that is echoed in an error.
 func clip(s string) string {
 	const most = 64
-	if len(s) <= most {
-		return s
+	n := 0
+	for i, r := range s {
+		size := len(strconv.QuoteRune(r)) - 2
+		if r == utf8.RuneError {
+			size = 4 // an invalid byte is quoted as \xff
+		}
+		if n += size; n > most {
+			return s[:i] + "…"
+		}
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return s
 }
