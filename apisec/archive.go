@@ -31,7 +31,7 @@ const (
 	isZip
 )
 
-// unopened are formats that hide what they hold and that are not unpacked here.
+// unopened are formats that hide what they hold and that are not read here.
 var unopened = []struct {
 	magic  string
 	what   string
@@ -61,6 +61,8 @@ var unopened = []struct {
 	{"$ANSIBLE_VAULT;", "an Ansible vault", Encrypted},
 	{"\x03\xd9\xa2\x9a", "a KeePass database", Encrypted},
 	{"\xff\x06\x00\x00sNaPpY", "snappy", Unopened},
+	{"\xff\xfe\x00\x00", "text in UTF-32", Unopened}, // or in UTF-16 that begins with a zero, which no text does
+	{"\x00\x00\xfe\xff", "text in UTF-32", Unopened},
 }
 
 func formatOf(head []byte) format {

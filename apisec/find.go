@@ -44,10 +44,10 @@ import (
 //
 // A secret in another case that is not of hexadecimal digits, reversed, split over variables,
 // encrypted, hashed, or encoded twice in ways that are not named above (hex of base64, base64 three
-// times); base64 in lines shorter than 30 characters, or with a mark before each line; dumps of
-// words in the other order (od -x, hexdump without -C); text in pictures and in the streams of PDF
-// files, in 7z, RAR, xz and zstd, and in password-protected archives. The last two kinds of file
-// are reported as unread, and then nothing passes. Packed parts of other formats (such as PNG,
+// times, hex of hex) or in base32; base64 in lines shorter than 30 characters, or with a mark before
+// each line; dumps of words in the other order (od -x, hexdump without -C); text in EBCDIC, or in
+// UTF-32 without a byte order mark; text in pictures. What begins as a PDF file, 7z, RAR, xz, zstd or
+// UTF-32 is reported as unread, as are password-protected archives, and then nothing passes. Packed parts of other formats (such as PNG,
 // fonts, Windows installers, disk images, databases that compress their pages) are searched as they
 // are, and not reported: that nothing was found says nothing about those.
 //

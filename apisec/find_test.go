@@ -191,6 +191,8 @@ func TestUnread(t *testing.T) {
 		{name: "a.age", data: "age-encryption.org/v1\n....", want: apisec.Encrypted},
 		{name: "a.pdf", data: "%PDF-1.7", want: apisec.Unopened},
 		{name: "a.deb", data: "!<arch>\ndebian-binary   1", want: apisec.Unopened},
+		{name: "a.txt", data: "\xff\xfe\x00\x003\x00\x00\x00f\x00\x00\x00", want: apisec.Unopened},
+		{name: "b.txt", data: "\x00\x00\xfe\xff\x00\x00\x003\x00\x00\x00f", want: apisec.Unopened},
 		{name: "app.js.br", data: "x", want: apisec.Unopened},
 		{name: "a.gz", data: gz[:len(gz)-20], want: apisec.Damaged, member: "a"},
 		{name: "b.gz", data: "\x1f\x8b\x08garbage........", want: apisec.Damaged},
