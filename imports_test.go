@@ -45,7 +45,7 @@ var owned = []struct {
 	{"software.sslmate.com/src/go-pkcs12", []string{"tlscheck"}, "certificate files are tlscheck's"},
 	{"github.com/ccojocar/zxcvbn-go", []string{"apisec", "radiussec", "securl", "audit", "internal/strength"}, "its word lists weigh, and only judges of passwords need them"},
 	{"github.com/goccy/go-yaml", []string{"audit"}, "libraries take Go values; only the deployment file is YAML"},
-	{"github.com/chromedp", nil, "a browser belongs in tests"},
+	{"github.com/chromedp", []string{"internal/realsrv/page"}, "a browser belongs in tests"},
 	{"golang.org/x/oauth2", nil, "apisec is compared with it, and does not need it"},
 	{"github.com/stretchr/testify", nil, "an assertion library belongs in tests"},
 	{"go.uber.org/goleak", nil, "a leak detector belongs in tests"},

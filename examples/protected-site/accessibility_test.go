@@ -24,7 +24,7 @@ type axNode struct {
 // tree returns what the browser tells a screen reader of the page, without what it keeps back.
 func (v *visitor) tree(t *testing.T) []axNode {
 	t.Helper()
-	got, err := chromedp.Call(v.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	got, err := chromedp.Call(v.Ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	require.NoError(t, err)
 	text := func(v *accessibility.Value) string {
 		if v == nil {
@@ -119,7 +119,7 @@ func (v *visitor) accessible(t *testing.T, page, lang string) []axNode {
 		}
 	}
 	for _, scheme := range []string{"light", "dark"} {
-		_, err := chromedp.Call(v.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		_, err := chromedp.Call(v.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		require.NoError(t, err)
@@ -166,9 +166,9 @@ func TestAccessibility(t *testing.T) {
 			t.Cleanup(s.close)
 			v := visit(t, s)
 			// The one window of a browser that nobody looks at is not always the one with the focus.
-			_, err = chromedp.Call(v.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+			_, err = chromedp.Call(v.Ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 			require.NoError(t, err)
-			_, err = chromedp.Call(v.ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": lang.accept}})
+			_, err = chromedp.Call(v.Ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": lang.accept}})
 			require.NoError(t, err)
 			amelie := people[0]
 

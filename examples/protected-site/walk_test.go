@@ -1,100 +1,47 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/connsec/connsec/internal/realsrv"
+	"github.com/connsec/connsec/internal/realsrv/page"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 var screenshots = flag.String("screenshots", "", "keep pictures of the pages in this directory")
 
-// visitor is a browser at the site, and what it complained about.
-type visitor struct {
-	ctx context.Context
-	mu  sync.Mutex
-	// complaints are errors and warnings of the console, and exceptions.
-	complaints []string
-}
+// visitor is a browser at the site.
+type visitor struct{ *page.Page }
 
 // visit starts Chromium with a profile that trusts the site's authority and nobody else.
 func visit(t *testing.T, s *server) *visitor {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(ca, s.ca.PEM(), 0o600))
-	b := realsrv.Chromium{CA: ca}.Prepare(t)
-	// The same switches, in the form that the driver wants; headless is its default.
-	opts := append(chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
-		chromedp.ExecPath(b.Path), chromedp.Env(b.Env...))
-	for _, arg := range b.Args {
-		name, value, has := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-		switch {
-		case name == "user-data-dir":
-			opts = append(opts, chromedp.UserDataDir(value))
-		case has:
-			opts = append(opts, chromedp.Flag(name, value))
-		default:
-			opts = append(opts, chromedp.Flag(name, true))
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx)
-		cancel()
-	})
-	v := &visitor{ctx: ctx}
-	require.NoError(t, chromedp.Listen(ctx, func(ev any) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		switch ev := ev.(type) {
-		case *log.EventEntryAdded:
-			if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
-				v.complaints = append(v.complaints, ev.Entry.Text+" "+ev.Entry.URL)
-			}
-		case *runtime.EventExceptionThrown:
-			v.complaints = append(v.complaints, ev.ExceptionDetails.Text)
-		case *runtime.EventConsoleAPICalled:
-			if ev.Type == runtime.ConsoleAPICalledTypeError || ev.Type == runtime.ConsoleAPICalledTypeWarning {
-				v.complaints = append(v.complaints, "console."+string(ev.Type))
-			}
-		}
-	}))
-	_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
-	require.NoError(t, err)
-	_, err = chromedp.Call(ctx, runtime.Enable, cdp.Empty{})
-	require.NoError(t, err)
-	return v
+	return &visitor{page.Open(t, realsrv.Chromium{CA: ca})}
 }
 
 func (v *visitor) do(t *testing.T, what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	require.NoError(t, chromedp.Do(v.ctx, steps...), what)
+	require.NoError(t, chromedp.Do(v.Ctx, steps...), what)
 }
 
 func ask[T any](t *testing.T, v *visitor, a chromedp.Action[T]) T {
 	t.Helper()
-	got, err := chromedp.Run(v.ctx, a)
+	got, err := chromedp.Run(v.Ctx, a)
 	require.NoError(t, err)
 	return got
 }
@@ -115,30 +62,23 @@ func (v *visitor) signIn(t *testing.T, password string) {
 	t.Helper()
 	v.do(t, "type the password", chromedp.WaitVisible(chromedp.CSS("#password")))
 	assert.Equal(t, "password", ask(t, v, chromedp.Evaluate[string]("document.activeElement.id")), "the field has the focus")
-	_, err := chromedp.RunResponse(v.ctx, chromedp.SendKeys(chromedp.CSS("#password"), password+"\r"))
+	_, err := chromedp.RunResponse(v.Ctx, chromedp.SendKeys(chromedp.CSS("#password"), password+"\r"))
 	require.NoError(t, err)
 }
 
 // press presses a link or button with the keyboard.
 func (v *visitor) press(t *testing.T, selector string) {
 	t.Helper()
-	_, err := chromedp.RunResponse(v.ctx, chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent("\r"))
+	_, err := chromedp.RunResponse(v.Ctx, chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent("\r"))
 	require.NoError(t, err, selector)
 }
 
 // complained returns and forgets the complaints, without those about the statuses that a refusal
 // and a wait have, which Chromium logs as failures to load.
 func (v *visitor) complained() []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var out []string
-	for _, c := range v.complaints {
-		if !strings.Contains(c, "the server responded with a status of 4") {
-			out = append(out, c)
-		}
-	}
-	v.complaints = nil
-	return out
+	return slices.DeleteFunc(v.Complaints(), func(c string) bool {
+		return strings.Contains(c, "the server responded with a status of 4")
+	})
 }
 
 // look takes pictures of the page, light and dark, on a desktop and on a phone, and checks in each
@@ -146,7 +86,7 @@ func (v *visitor) complained() []string {
 func (v *visitor) look(t *testing.T, name string) {
 	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		_, err := chromedp.Call(v.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		_, err := chromedp.Call(v.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		require.NoError(t, err)
@@ -358,7 +298,7 @@ func TestFrench(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(s.close)
 	v := visit(t, s)
-	_, err = chromedp.Call(v.ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"}})
+	_, err = chromedp.Call(v.Ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"}})
 	require.NoError(t, err)
 	v.do(t, "open the link", chromedp.Navigate(s.url+people[2].key))
 	assert.Equal(t, "Connexion", v.heading(t))
@@ -376,7 +316,7 @@ func (v *visitor) text(t *testing.T) string {
 
 func (v *visitor) cookiesAreSafe(t *testing.T) {
 	t.Helper()
-	got, err := chromedp.Call(v.ctx, network.GetCookies, network.GetCookiesParams{})
+	got, err := chromedp.Call(v.Ctx, network.GetCookies, network.GetCookiesParams{})
 	require.NoError(t, err)
 	require.NotEmpty(t, got.Cookies)
 	for _, c := range got.Cookies {

@@ -1,78 +1,29 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/connsec/connsec/internal/realsrv"
+	"github.com/connsec/connsec/internal/realsrv/page"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 var screenshots = flag.String("screenshots", "", "keep pictures of the pages in this directory")
 
-// browser is Chromium at the page, and what it complained about.
-type browser struct {
-	ctx        context.Context
-	mu         sync.Mutex
-	complaints []string
-}
+// browser is Chromium at the page.
+type browser struct{ *page.Page }
 
 func open(t *testing.T) *browser {
 	t.Helper()
-	b := realsrv.Chromium{}.Prepare(t)
-	opts := append(chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
-		chromedp.ExecPath(b.Path), chromedp.Env(b.Env...))
-	for _, arg := range b.Args {
-		name, value, has := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-		switch {
-		case name == "user-data-dir":
-			opts = append(opts, chromedp.UserDataDir(value))
-		case has:
-			opts = append(opts, chromedp.Flag(name, value))
-		default:
-			opts = append(opts, chromedp.Flag(name, true))
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx)
-		cancel()
-	})
-	v := &browser{ctx: ctx}
-	require.NoError(t, chromedp.Listen(ctx, func(ev any) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		switch ev := ev.(type) {
-		case *log.EventEntryAdded:
-			if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
-				v.complaints = append(v.complaints, ev.Entry.Text+" "+ev.Entry.URL)
-			}
-		case *runtime.EventExceptionThrown:
-			v.complaints = append(v.complaints, ev.ExceptionDetails.Text)
-		}
-	}))
-	_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
-	require.NoError(t, err)
-	_, err = chromedp.Call(ctx, runtime.Enable, cdp.Empty{})
-	require.NoError(t, err)
+	v := &browser{page.Open(t, realsrv.Chromium{})}
 	server := httptest.NewServer(handler(t.TempDir()))
 	t.Cleanup(server.Close)
 	v.do(t, chromedp.Navigate(server.URL))
@@ -81,12 +32,12 @@ func open(t *testing.T) *browser {
 
 func (v *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	require.NoError(t, chromedp.Do(v.ctx, steps...))
+	require.NoError(t, chromedp.Do(v.Ctx, steps...))
 }
 
 func ask[T any](t *testing.T, v *browser, a chromedp.Action[T]) T {
 	t.Helper()
-	got, err := chromedp.Run(v.ctx, a)
+	got, err := chromedp.Run(v.Ctx, a)
 	require.NoError(t, err)
 	return got
 }
@@ -103,7 +54,7 @@ func (v *browser) until(t *testing.T, expression string) {
 func (v *browser) look(t *testing.T, name string) {
 	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		_, err := chromedp.Call(v.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		_, err := chromedp.Call(v.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		require.NoError(t, err)
@@ -152,7 +103,7 @@ func TestWalk(t *testing.T) {
 	v.look(t, "typed")
 
 	// The button sends everything: the same page, without the secrets.
-	_, err := chromedp.RunResponse(v.ctx, chromedp.Focus(chromedp.CSS("button")), chromedp.KeyEvent("\r"))
+	_, err := chromedp.RunResponse(v.Ctx, chromedp.Focus(chromedp.CSS("button")), chromedp.KeyEvent("\r"))
 	require.NoError(t, err)
 	assert.Equal(t, "central.corp.acme.com", ask(t, v, chromedp.Evaluate[string](`document.querySelector("#https-name").value`)))
 	assert.Empty(t, ask(t, v, chromedp.Evaluate[string](`document.querySelector("#ldap-password").value`)))
@@ -162,7 +113,5 @@ func TestWalk(t *testing.T) {
 	// Every control has a name that is read out, and no ID stands twice.
 	assert.Empty(t, ask(t, v, chromedp.Evaluate[[]string](`[...document.querySelectorAll("input, select")].filter(f => f.labels.length !== 1).map(f => f.id)`)))
 	assert.Empty(t, ask(t, v, chromedp.Evaluate[[]string](`[...document.querySelectorAll("[id]")].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)`)))
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	assert.Empty(t, v.complaints)
+	assert.Empty(t, v.Complaints())
 }
